@@ -1,0 +1,238 @@
+"""The command line: every subcommand is one call into a layer below."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stacksam.core.errors import StackSAMError
+
+app = typer.Typer(
+    help="Prompt once, get the whole stack. Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="The models StackSAM knows.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+Model = Annotated[str, typer.Option(help="A name from 'models list' or a checkpoint file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def main() -> None:
+    """Run the command ``stacksam``."""
+    app(prog_name="stacksam")
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        import stacksam
+
+        typer.echo(f"stacksam {stacksam.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    ctx.obj = debug
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder for labels and picture.")] = Path(
+        "stacksam-demo"
+    ),
+    gui: Annotated[bool, typer.Option("--gui", help="Open the result in napari.")] = False,
+    model: Model = "compact",
+    device: Device = "auto",
+) -> None:
+    """Segment both shipped samples: labels, Dice against the truth, one picture."""
+    with _in_a_sentence(ctx, f"Files that were finished stay in {out.name}."):
+        if gui:
+            _need_napari()
+        with _progress("Segmenting") as progress:
+            from stacksam.evaluation.demo import run_demo
+
+            figures = run_demo(out, model=model, device=device, progress=progress)
+        typer.echo(_demo_text(figures))
+        if gui:
+            from stacksam.plugin.demo_viewer import show_demo
+
+            show_demo(figures["labels"])
+
+
+@app.command()
+def segment(
+    ctx: typer.Context,
+    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD, MHA, TIFF, PNG ... file.")],
+    prompts: Annotated[Path, typer.Option(help="prompts.json: what to segment.")],
+    out: Annotated[Path, typer.Option(help="Label file; its extension chooses the format.")],
+    model: Model = "compact",
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, full, a preset such as ct-liver, or LOW,HIGH [the file's or auto]."
+        ),
+    ] = None,
+    axis: Annotated[
+        int | None,
+        typer.Option(min=0, max=2, help="Propagate along z (0), y (1) or x (2) [the prompts']."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Segment a stack from a file of prompts, in the image's geometry."""
+    with _in_a_sentence(ctx, f"{out.name} was not written."), _progress("Segmenting") as progress:
+        from stacksam.session import segment_file
+
+        given = {"window": _parse_window(window), "axis": axis}
+        options = {name: value for name, value in given.items() if value is not None}
+        segment_file(image, prompts, out, model=model, device=device, progress=progress, **options)
+    typer.echo(f"Wrote {out}")
+
+
+@app.command()
+def evaluate(
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Argument(help="Folder with SPLIT.json, or a data set inside it.")],
+    protocol: Annotated[
+        str, typer.Option(help="click, box, iterative, propagate, propagate-k or interpolate.")
+    ],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    limit: Annotated[int | None, typer.Option(help="Objects per data set.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides which objects.")] = 0,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also measure methods without a model.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write every figure here.")
+    ] = None,
+    model: Model = "compact",
+    device: Device = "auto",
+) -> None:
+    """Measure a model on objects with known truth, by simulated prompts."""
+    with _in_a_sentence(ctx, "Nothing was written."):
+        with _progress("Measuring") as progress:
+            import stacksam
+            from stacksam.evaluation import evaluate as run
+
+            loaded = stacksam.load_model(model, device=device)
+            report = run(data, loaded, protocol, split, limit, seed, baselines, progress)
+        typer.echo(report.to_text())
+        if json_file is not None:
+            _write_json(json_file, report.to_dict())
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    config: Annotated[Path, typer.Argument(help="TOML file that describes the training.")],
+) -> None:
+    """Train the compact model; a run that was stopped goes on where its last checkpoint is."""
+    kept = "The last checkpoint is kept; the same command goes on from it."
+    with _in_a_sentence(ctx, kept):
+        from stacksam.training.loop import train as run
+
+        typer.echo(f"Wrote {run(config, progress=typer.echo)}")
+
+
+@models_app.command("list")
+def models_list(ctx: typer.Context) -> None:
+    """List the models by name."""
+    with _in_a_sentence(ctx):
+        from stacksam.sam.registry import list_models
+
+        for entry in list_models():
+            typer.echo(f"{entry.name:<16}{entry.description}")
+
+
+@contextmanager
+def _in_a_sentence(ctx: typer.Context, kept: str = "") -> Iterator[None]:
+    """Turn what a user can act on into one sentence and exit code 1, Ctrl-C into 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. {kept}".rstrip(), err=True)
+        raise typer.Exit(130) from None
+    except (StackSAMError, ValueError, OSError, MemoryError) as error:
+        if ctx.obj:
+            traceback.print_exc()
+        typer.echo(f"stacksam: {_sentence(error)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _sentence(error: Exception) -> str:
+    """The error's own words; of an operating system error the reason and the file's last name."""
+    if isinstance(error, OSError) and not isinstance(error, StackSAMError) and error.strerror:
+        name = Path(str(error.filename)).name if error.filename else "a file"
+        return f"{name}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs or crop the image"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[Callable[..., None]]:
+    """Show a bar on stderr; what is yielded takes (done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        task = bars.add_task(text, total=None)
+
+        def report(done: int, total: int, *_: Any) -> None:
+            bars.update(task, completed=done, total=total)
+
+        yield report
+
+
+def _parse_window(text: str | None) -> str | tuple[float, float] | None:
+    """Read LOW,HIGH as numbers and leave names to `resolve_window`."""
+    if text is None or "," not in text:
+        return text
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"window is {text!r}; give a name or two numbers, --window=LOW,HIGH"
+        ) from None
+    return low, high
+
+
+def _demo_text(figures: dict[str, Any]) -> str:
+    lines = []
+    for name, sample in figures["samples"].items():
+        lines.append(f"{name}: mean Dice {sample['mean']:.3f}, labels in {figures['labels'][name]}")
+        lines += [f"  {score:.3f}  {obj}" for obj, score in sample["dice"].items()]
+    return "\n".join([*lines, f"picture: {figures['picture']}"])
+
+
+def _need_napari() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("napari") is None:
+        raise StackSAMError('napari is not installed; pip install "napari-stacksam[gui]" brings it')
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    from stacksam.io.atomic import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

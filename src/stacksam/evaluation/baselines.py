@@ -1,0 +1,188 @@
+"""What one gets without a trained model: a random walker from a box, Otsu's threshold at a click.
+
+Both see the slice as the model does: grey, in the same window, 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.segmentation import random_walker
+from skimage.transform import resize
+
+from stacksam.core.masks import Box, box_of, component_at, fill_holes
+
+MAX_CROP = 256
+_SMOOTH = 0.5  # pixels; more blurs small objects away
+BETA = 1000.0
+_MARGIN = 0.15  # of the side of the box, at least _MIN_MARGIN pixels
+_MIN_MARGIN = 4
+_CORE = 0.75  # of the box is taken to be inside; chosen with BETA on the training files
+_LOCAL = 48  # half side of the window for a local threshold
+
+
+def random_walker_from_box(
+    image: np.ndarray, yxyx: tuple[float, float, float, float], beta: float = BETA
+) -> np.ndarray:
+    """Segment the object in a box by a random walk (Grady, IEEE PAMI 28(11), 2006).
+
+    What lies outside of the box is background, an ellipse in its middle foreground. The work is
+    done on a crop around the box, reduced to at most `MAX_CROP` pixels a side.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W), float in [0, 1]
+    yxyx : tuple of float
+        Half-open box inside the image.
+    beta : float
+        How much an intensity step holds the walker up.
+
+    Returns
+    -------
+    mask : ndarray of shape (H, W), bool
+    """
+    y0, x0, y1, x1 = _whole_box(yxyx, image.shape)
+    out = np.zeros(image.shape, dtype=bool)
+    margin_y = max(_MIN_MARGIN, round(_MARGIN * (y1 - y0)))
+    margin_x = max(_MIN_MARGIN, round(_MARGIN * (x1 - x0)))
+    top, left = max(y0 - margin_y, 0), max(x0 - margin_x, 0)
+    crop = image[top : y1 + margin_y, left : x1 + margin_x]
+    inside = np.zeros(crop.shape, dtype=bool)
+    inside[y0 - top : y1 - top, x0 - left : x1 - left] = True
+    seeds = np.where(inside, 0, 1).astype(np.int32)
+    seeds[_ellipse(crop.shape, (y0 - top, x0 - left, y1 - top, x1 - left), _CORE)] = 2
+    out[top : y1 + margin_y, left : x1 + margin_x] = _walk(crop, seeds, beta) & inside
+    return out
+
+
+def random_walker_through(
+    images: dict[int, np.ndarray], start: int, mask: np.ndarray, beta: float = BETA
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Hand a mask from slice to slice by random walks, in both directions.
+
+    On each next slice the eroded last mask is foreground and what is outside of its dilation is
+    background. A direction ends where the object's median is nearer to that of its surroundings on
+    the first slice, where the area falls below a tenth of the first one, or at the end of `images`.
+
+    Yields
+    ------
+    index, mask : int, ndarray of shape (H, W), bool
+        Without the slice `start`.
+    """
+    reach = max(2, round(0.08 * np.sqrt(np.count_nonzero(mask))))
+    ring = ndimage.binary_dilation(mask, iterations=2 * reach) & ~mask
+    if not ring.any():
+        return
+    inner, outer = (float(np.median(images[start][m])) for m in (mask, ring))
+    for step in (1, -1):
+        index, last = start + step, mask
+        while index in images and last.any():
+            found = _walk_on(images[index], last, reach, beta)
+            area = np.count_nonzero(found)
+            if area < 0.1 * np.count_nonzero(mask):
+                break
+            level = float(np.median(images[index][found]))
+            if abs(level - outer) < abs(level - inner):
+                break
+            yield index, found
+            index, last = index + step, found
+
+
+def _walk_on(image: np.ndarray, last: np.ndarray, reach: int, beta: float) -> np.ndarray:
+    box = box_of(last)
+    assert box is not None
+    y0, x0, y1, x1 = box
+    window = (
+        slice(max(y0 - 2 * reach, 0), y1 + 2 * reach),
+        slice(max(x0 - 2 * reach, 0), x1 + 2 * reach),
+    )
+    near = last[window]
+    core = ndimage.binary_erosion(near, iterations=reach)
+    if not core.any():
+        distance = ndimage.distance_transform_edt(near)
+        core = distance >= distance.max()
+    seeds = np.where(ndimage.binary_dilation(near, iterations=reach), 0, 1).astype(np.int32)
+    seeds[core] = 2
+    out = np.zeros(image.shape, dtype=bool)
+    out[window] = _walk(image[window], seeds, beta)
+    return out
+
+
+def _walk(image: np.ndarray, seeds: np.ndarray, beta: float) -> np.ndarray:
+    """Solve for foreground (2) against background (1) on a grid of bounded size."""
+    shape = image.shape
+    shrink = max(1.0, max(shape) / MAX_CROP)
+    small = (max(3, round(shape[0] / shrink)), max(3, round(shape[1] / shrink)))
+    if small != shape:
+        image = resize(image, small, order=1, anti_aliasing=shrink > 1, preserve_range=True)
+        rows = np.minimum((np.arange(small[0]) + 0.5) * shape[0] / small[0], shape[0] - 1)
+        columns = np.minimum((np.arange(small[1]) + 0.5) * shape[1] / small[1], shape[1] - 1)
+        seeds = seeds[np.ix_(rows.astype(int), columns.astype(int))]
+    if not (seeds == 1).any() or not (seeds == 0).any() or not (seeds == 2).any():
+        return _resized(seeds != 1, shape)
+    image = ndimage.gaussian_filter(np.asarray(image, dtype=np.float64), _SMOOTH)
+    if np.ptp(image) < 1e-6:
+        return _resized(seeds != 1, shape)
+    probability = random_walker(
+        image, seeds, beta=beta, mode="cg_j", tol=1e-4, prob_tol=np.inf, return_full_prob=True
+    )[1]
+    return _resized(probability, shape)
+
+
+def _resized(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if probability.shape == shape:
+        return probability > 0.5
+    large = resize(probability.astype(float), shape, order=1, anti_aliasing=False)
+    return large > 0.5
+
+
+def otsu_component(image: np.ndarray, yx: tuple[float, float]) -> np.ndarray:
+    """The connected region on the click's side of Otsu's threshold, holes filled.
+
+    The threshold is the image's; where that gives more than a quarter of the image, or the image
+    has one value only, it is that of a window of 96 pixels around the click.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W), float
+    yx : tuple of float
+        Inside the image.
+
+    Returns
+    -------
+    mask : ndarray of shape (H, W), bool
+    """
+    smooth = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32), 1.0)
+    mask = _side_of_click(smooth, yx)
+    if 0 < np.count_nonzero(mask) <= mask.size / 4:
+        return mask
+    top, left = (max(int(v) - _LOCAL, 0) for v in yx)
+    window = (slice(top, int(yx[0]) + _LOCAL), slice(left, int(yx[1]) + _LOCAL))
+    out = np.zeros(image.shape, dtype=bool)
+    out[window] = _side_of_click(smooth[window], (yx[0] - top, yx[1] - left))
+    return out
+
+
+def _side_of_click(image: np.ndarray, yx: tuple[float, float]) -> np.ndarray:
+    if np.ptp(image) < 1e-6:
+        return np.zeros(image.shape, dtype=bool)
+    is_bright = image > threshold_otsu(image)
+    at = tuple(min(int(np.floor(v + 0.5)), n - 1) for v, n in zip(yx, image.shape, strict=True))
+    return fill_holes(component_at(is_bright == is_bright[at], yx))
+
+
+def _whole_box(yxyx: tuple[float, float, float, float], shape: tuple[int, ...]) -> Box:
+    y0, x0 = (max(int(np.floor(v)), 0) for v in yxyx[:2])
+    y1, x1 = (min(int(np.ceil(v)), n) for v, n in zip(yxyx[2:], shape, strict=True))
+    return (y0, x0, y1, x1)
+
+
+def _ellipse(shape: tuple[int, ...], box: Box, part: float) -> np.ndarray:
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    y0, x0, y1, x1 = box
+    radius_y, radius_x = max((y1 - y0) * part / 2, 0.75), max((x1 - x0) * part / 2, 0.75)
+    off_y, off_x = (y - (y0 + y1 - 1) / 2) / radius_y, (x - (x0 + x1 - 1) / 2) / radius_x
+    return off_y**2 + off_x**2 <= 1.0

@@ -1,0 +1,175 @@
+"""Choosing the objects that are measured: seeded, so many per data set, spread over its files.
+
+A label's object is its largest connected piece; the label's other pieces stand apart and are not
+asked for. Touching neighbours are kept (each has its own label), and so are objects cut by the
+image's border. Left out are objects smaller than `MIN_PIXELS` on the slice, and those that fill
+more than `MAX_PART` of it, where there is nothing to tell apart.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from stacksam.core.masks import largest_component
+from stacksam.evaluation.datasets import Item
+
+MIN_PIXELS = 30
+MAX_PART = 0.95
+MIN_SLICES = 3
+
+_FULL_3D = ndimage.generate_binary_structure(3, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One object to be found.
+
+    Attributes
+    ----------
+    label_id : int
+        In the file's labels.
+    index : int
+        The slice along axis 0 that the prompt is for: where the object's area is largest.
+    corner, crop : (z, y, x) and ndarray (d, h, w), bool
+        The true object, cut to its box. For a 2D case d is 1.
+    shape : (Z, Y, X)
+        Shape of the file's volume.
+    """
+
+    item: Item
+    label_id: int
+    index: int
+    corner: tuple[int, int, int]
+    crop: np.ndarray
+    shape: tuple[int, int, int]
+
+    def truth(self) -> np.ndarray:
+        """The whole object, bool (Z, Y, X)."""
+        out = np.zeros(self.shape, dtype=bool)
+        z, y, x = self.corner
+        d, h, w = self.crop.shape
+        out[z : z + d, y : y + h, x : x + w] = self.crop
+        return out
+
+    def truth_on(self, index: int) -> np.ndarray:
+        """The object on one slice along axis 0, bool (Y, X)."""
+        out = np.zeros(self.shape[1:], dtype=bool)
+        z, y, x = self.corner
+        d, h, w = self.crop.shape
+        if z <= index < z + d:
+            out[y : y + h, x : x + w] = self.crop[index - z]
+        return out
+
+    @property
+    def slices(self) -> range:
+        """The slices that the object's box spans."""
+        return range(self.corner[0], self.corner[0] + self.crop.shape[0])
+
+
+def choose_cases(
+    items: Iterable[Item], limit: int, seed: int = 0, *, in_3d: bool = False, min_slices: int = 0
+) -> list[Case]:
+    """Choose up to `limit` objects of each data set.
+
+    Files and labels are put into a seeded order; then one object is taken from each file in turn.
+    A data set's choice depends on nothing but its own files, `limit` and `seed`.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        From `find_items`.
+    limit : int
+        At least 1.
+    seed : int
+    in_3d : bool
+        True: whole objects of volumes, over at least `min_slices` slices (at least 3); 2D files
+        are passed over. False: the object's largest piece on the slice where it is largest.
+
+    Returns
+    -------
+    cases : list of Case
+        Sorted by file, then by label.
+    """
+    if limit < 1:
+        raise ValueError(f"limit is {limit}; it has to be at least 1 object per data set")
+    by_dataset: dict[str, list[Item]] = {}
+    for item in items:
+        if item.is_volume or not in_3d:
+            by_dataset.setdefault(item.dataset, []).append(item)
+    cases: list[Case] = []
+    for dataset, files in sorted(by_dataset.items()):
+        rng = np.random.default_rng([seed, zlib.crc32(dataset.encode("utf-8"))])
+        files = sorted(files, key=lambda f: f.key)
+        order = [files[i] for i in rng.permutation(len(files))]
+        streams = [
+            _cases_of(item, int(rng.integers(2**31)), in_3d, max(min_slices, MIN_SLICES))
+            for item in order
+        ]
+        cases += _take_in_turn(streams, limit)
+    return sorted(cases, key=lambda c: (c.item.key, c.label_id))
+
+
+def _take_in_turn(streams: list[Iterator[Case]], limit: int) -> list[Case]:
+    taken: list[Case] = []
+    while streams and len(taken) < limit:
+        still: list[Iterator[Case]] = []
+        for stream in streams:
+            if len(taken) == limit:
+                break
+            case = next(stream, None)
+            if case is not None:
+                taken.append(case)
+                still.append(stream)
+        streams = still
+    return taken
+
+
+def _cases_of(item: Item, seed: int, in_3d: bool, min_slices: int) -> Iterator[Case]:
+    """The file's usable objects in a seeded order, made one by one."""
+    labels = item.read_labels()
+    boxes = ndimage.find_objects(labels)
+    present = [i for i, box in enumerate(boxes, start=1) if box is not None]
+    for label_id in np.random.default_rng(seed).permutation(present).tolist():
+        case = _case(item, labels, label_id, boxes[label_id - 1], in_3d)
+        if case is not None and (not in_3d or len(case.slices) >= min_slices):
+            yield case
+
+
+def _case(
+    item: Item, labels: np.ndarray, label_id: int, box: tuple[slice, ...], in_3d: bool
+) -> Case | None:
+    crop = labels[box] == label_id
+    if np.count_nonzero(crop) < MIN_PIXELS:
+        return None
+    crop, corner = _cut(_largest_3d(crop), tuple(s.start for s in box))
+    areas = crop.sum(axis=(1, 2))
+    deepest = int(np.argmax(areas))
+    index = corner[0] + deepest
+    if not in_3d:
+        piece = largest_component(crop[deepest])[np.newaxis]
+        crop, corner = _cut(piece, (index, *corner[1:]))
+    area = int(crop[index - corner[0]].sum())
+    if not MIN_PIXELS <= area <= MAX_PART * labels.shape[1] * labels.shape[2]:
+        return None
+    z, y, x = labels.shape
+    return Case(item, label_id, index, corner, crop, (z, y, x))
+
+
+def _largest_3d(mask: np.ndarray) -> np.ndarray:
+    pieces, count = ndimage.label(mask, structure=_FULL_3D)
+    if count <= 1:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    return pieces == 1 + int(np.argmax(sizes[1:]))
+
+
+def _cut(mask: np.ndarray, corner: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Cut a mask to its own box and move the corner along."""
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    z, y, x = (c + s.start for c, s in zip(corner, box, strict=True))
+    return mask[box].copy(), (z, y, x)

@@ -1,0 +1,185 @@
+"""TIFF, ImageJ and OME-TIFF through tifffile, axes and spacing from the metadata."""
+
+from __future__ import annotations
+
+import logging
+import math
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from stacksam.core.errors import ReadError
+from stacksam.core.volume import Volume
+from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
+from stacksam.io.lazy_view import LazyView
+
+if TYPE_CHECKING:
+    import tifffile
+
+SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".btf", ".tf8", ".lsm")
+LAZY_BYTES = 2**30  # larger series are read page by page when needed
+_PER_MM = {
+    "nm": 1e-6,
+    "um": 1e-3,
+    "micron": 1e-3,
+    "microns": 1e-3,
+    "micrometer": 1e-3,
+    "micrometers": 1e-3,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "cm": 10.0,
+    "centimeter": 10.0,
+    "dm": 100.0,
+    "m": 1000.0,
+    "pm": 1e-9,
+    "å": 1e-7,
+    "a": 1e-7,
+    "inch": 25.4,
+    "in": 25.4,
+}
+
+
+def read_tiff(
+    path: Path, suffix: str, channel: Choice, time: int | None, series: int | None
+) -> Volume:
+    """Read one series of a TIFF file.
+
+    The spacing is known only where z, y and x are: ImageJ and OME metadata count, the resolution
+    tags alone (often a screen's 72 dpi) do not. A time-lapse of single planes has none.
+    """
+    import tifffile
+
+    with _collected_complaints() as complaints:
+        tif = tifffile.TiffFile(path)
+        try:
+            index = pick_index(series, len(tif.series), "series", path.name, _series_names(tif))
+            chosen = tif.series[index]
+            _refuse_incomplete(path, complaints)
+            is_lazy = chosen.nbytes > LAZY_BYTES
+            view = _lazy_view(tif, chosen) if is_lazy else LazyView(chosen.asarray())
+            spacing = _spacing_of(tif, index)
+            names, is_colour = _channel_names(tif, index), _is_colour(chosen)
+        except BaseException:
+            tif.close()
+            raise
+        if not is_lazy:
+            tif.close()
+        _refuse_incomplete(path, complaints)
+    stack, rgb, is_timelapse = pick_stack(
+        view,
+        chosen.axes,
+        name=path.name,
+        channel=channel,
+        time=time,
+        channel_names=names,
+        is_colour=is_colour,
+    )
+    data = stack if is_lazy else stack.read()
+    return make_volume(data, path.name, rgb=rgb, spacing_zyx=None if is_timelapse else spacing)
+
+
+@contextmanager
+def _collected_complaints() -> Iterator[list[str]]:
+    """Collect what tifffile would log instead of letting it reach the terminal."""
+    complaints: list[str] = []
+    logger = logging.getLogger("tifffile")
+    handler = logging.Handler()
+    handler.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
+    propagated, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield complaints
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated
+
+
+def _refuse_incomplete(path: Path, complaints: list[str]) -> None:
+    """Refuse a file whose pages end early; tifffile would return the pages that are left."""
+    signs = ("invalid page offset", "failed to reshape", "corrupted file", "missing data")
+    if any(sign in complaint for complaint in complaints for sign in signs):
+        raise ReadError(f"{path.name} is damaged or incomplete; copy or export it again")
+
+
+def _lazy_view(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> LazyView:
+    """Open a series page by page; its file stays open as long as the array lives."""
+    import zarr
+
+    stored = zarr.open_array(series.aszarr(level=0), mode="r")
+    view = LazyView(stored)
+    weakref.finalize(view.source, tif.close)
+    return view
+
+
+def _series_names(tif: tifffile.TiffFile) -> list[str]:
+    return ["x".join(str(n) for n in series.shape) for series in tif.series]
+
+
+def _is_colour(series: tifffile.TiffPageSeries) -> bool:
+    """Say whether samples are colours; photometric 2 is RGB, 6 YCbCr."""
+    page = series.keyframe
+    return int(page.photometric) in (2, 6)
+
+
+def _spacing_of(tif: tifffile.TiffFile, index: int) -> tuple[float, ...] | None:
+    """Return (z, y, x) in mm if the metadata gives all three."""
+    if tif.is_ome:
+        spacing = _ome_spacing(tif, index)
+    elif tif.is_lsm:
+        metadata = tif.lsm_metadata or {}
+        spacing = [1e3 * float(metadata.get(f"VoxelSize{a}") or 0) for a in "ZYX"]
+    elif tif.is_imagej:
+        spacing = _imagej_spacing(tif)
+    else:
+        return None
+    if any(not math.isfinite(step) or step <= 0 for step in spacing):
+        return None
+    return tuple(spacing)
+
+
+def _in_mm(unit: str) -> float:
+    """Return the length of a unit in mm, NaN if it is no length."""
+    plain = unit.strip().replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").lower()
+    return _PER_MM.get(plain, math.nan)
+
+
+def _imagej_spacing(tif: tifffile.TiffFile) -> list[float]:
+    metadata = tif.imagej_metadata or {}
+    scale = _in_mm(str(metadata.get("unit", "")))
+    tags = tif.pages[0].tags
+    steps = [float(metadata.get("spacing") or math.nan)]
+    for name in ("YResolution", "XResolution"):
+        pixels, units = tags[name].value if name in tags else (0, 1)
+        steps.append(units / pixels if pixels else math.nan)
+    return [step * scale for step in steps]
+
+
+def _ome_image(tif: tifffile.TiffFile, index: int) -> tuple[ElementTree.Element | None, str]:
+    """Return the Pixels element of the series and its XML name space."""
+    root = ElementTree.fromstring(tif.ome_metadata or "<OME/>")
+    space = root.tag[: root.tag.index("}") + 1] if "}" in root.tag else ""
+    images = root.findall(f"{space}Image/{space}Pixels")
+    return (images[index] if index < len(images) else None), space
+
+
+def _ome_spacing(tif: tifffile.TiffFile, index: int) -> list[float]:
+    pixels, _ = _ome_image(tif, index)
+    attributes = {} if pixels is None else pixels.attrib
+    return [
+        float(attributes.get(f"PhysicalSize{a}", "nan"))
+        * _in_mm(attributes.get(f"PhysicalSize{a}Unit", "µm"))
+        for a in "ZYX"
+    ]
+
+
+def _channel_names(tif: tifffile.TiffFile, index: int) -> list[str]:
+    """Return the names OME metadata gives to the channels, or nothing."""
+    if not tif.is_ome:
+        return []
+    pixels, space = _ome_image(tif, index)
+    channels = [] if pixels is None else pixels.findall(f"{space}Channel")
+    names = [channel.get("Name", "") for channel in channels]
+    return names if all(names) else []

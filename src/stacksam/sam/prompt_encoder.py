@@ -1,0 +1,211 @@
+"""Points, boxes and masks as tokens and maps (Kirillov et al. 2023, Segment Anything, section 3).
+
+Parameter names equal those of the official checkpoints. The optional prompt maps are ours: a small
+network trained on little data learns positions far sooner from drawn prompts than from tokens.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stacksam.sam.transformer import LayerNorm2d
+
+PADDING, NEGATIVE, POSITIVE, BOX_START, BOX_END = -1, 0, 1, 2, 3
+"""Values of `point_labels`; a box is two points."""
+
+MAP_CHANNELS = 6
+"""Logits, refinement flag, neighbour flag, positive points, negative points, box."""
+
+POINT_RADIUS = 2.5
+"""Of a drawn point, in pixels of the prompt map."""
+
+LOGIT_SCALE = 8.0
+
+
+class PositionEmbeddingRandom(nn.Module):
+    """Random Fourier features of positions in [0, 1]² (Tancik et al. 2020)."""
+
+    positional_encoding_gaussian_matrix: Tensor
+
+    def __init__(self, num_pos_feats: int) -> None:
+        super().__init__()
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, num_pos_feats))
+
+    def forward(self, coords_xy: Tensor) -> Tensor:
+        matrix = self.positional_encoding_gaussian_matrix
+        angles = 2 * math.pi * ((2 * coords_xy.to(matrix.dtype) - 1) @ matrix)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)  # (..., 2 * num_pos_feats)
+
+    def grid(self, height: int, width: int) -> Tensor:
+        """Encode the cell centres of a grid, shape (C, height, width)."""
+        device = self.positional_encoding_gaussian_matrix.device
+        ys = (torch.arange(height, device=device) + 0.5) / height
+        xs = (torch.arange(width, device=device) + 0.5) / width
+        grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
+        return self(torch.stack([grid_x, grid_y], dim=-1)).permute(2, 0, 1)
+
+
+class PromptEncoder(nn.Module):
+    """Encode prompts of one field.
+
+    Parameters
+    ----------
+    embed_dim : int
+        Width C of tokens and image embedding.
+    image_embedding_size : (height, width)
+        Of the image embedding.
+    input_image_size : (height, width)
+        Of the encoder's input; point coordinates refer to it.
+    mask_in_chans : int
+        Hidden channels of the mask branch.
+    has_prompt_maps : bool
+        Draw points and boxes into the mask branch and flag where the mask comes from.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        image_embedding_size: tuple[int, int],
+        input_image_size: tuple[int, int],
+        mask_in_chans: int,
+        *,
+        has_prompt_maps: bool = False,
+    ) -> None:
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.image_embedding_size = image_embedding_size
+        self.input_image_size = input_image_size
+        self.mask_input_size = (4 * image_embedding_size[0], 4 * image_embedding_size[1])
+        self.has_prompt_maps = has_prompt_maps
+        self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, embed_dim) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, embed_dim)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(MAP_CHANNELS if has_prompt_maps else 1, mask_in_chans // 4, 2, stride=2),
+            LayerNorm2d(mask_in_chans // 4),
+            nn.GELU(),
+            nn.Conv2d(mask_in_chans // 4, mask_in_chans, 2, stride=2),
+            LayerNorm2d(mask_in_chans),
+            nn.GELU(),
+            nn.Conv2d(mask_in_chans, embed_dim, 1),
+        )
+        self.no_mask_embed = nn.Embedding(1, embed_dim)
+
+    def get_dense_pe(self) -> Tensor:
+        """Positions of the image embedding's cells, shape (1, C, H, W)."""
+        return self.pe_layer.grid(*self.image_embedding_size)[None]
+
+    def forward(
+        self,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        masks: Tensor | None,
+        *,
+        is_neighbour: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Encode a batch of prompt combinations.
+
+        Parameters
+        ----------
+        points : (coords, labels) of shapes (B, N, 2) and (B, N), or None
+            x, y in input pixels; labels 1 positive, 0 negative, -1 padding, 2 and 3 the two
+            corners of a box given as points.
+        boxes : Tensor of shape (B, 4) or None
+            x0, y0, x1, y1 in input pixels.
+        masks : Tensor of shape (B, 1, 4 H, 4 W) or None
+            Logits of an earlier round or, where `is_neighbour`, of the neighbouring slice.
+        is_neighbour : bool Tensor of shape (B,) or None
+
+        Returns
+        -------
+        sparse_embeddings : Tensor of shape (B, T, C)
+        dense_embeddings : Tensor of shape (B, C, H, W)
+        """
+        coords, labels = self._as_points(points, boxes)
+        if coords is None or labels is None:
+            batch = 1 if masks is None else masks.shape[0]
+            coords = self.no_mask_embed.weight.new_zeros(batch, 0, 2)
+            labels = coords.new_zeros(batch, 0)
+        sparse = self._embed_points(coords, labels)
+        if self.has_prompt_maps:
+            maps = self._draw_maps(coords, labels, masks, is_neighbour)
+            return sparse, self.mask_downscaling(maps.to(self.no_mask_embed.weight.dtype))
+        if masks is not None:
+            return sparse, self.mask_downscaling(masks)
+        dense = self.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        return sparse, dense.expand(sparse.shape[0], -1, *self.image_embedding_size)
+
+    @staticmethod
+    def _as_points(
+        points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Join points and box corners; points without a box get a padding point, as in SAM."""
+        parts = []
+        if points is not None:
+            parts.append(points)
+            if boxes is None and not (points[1] >= BOX_START).any():
+                coords, labels = points
+                parts.append(
+                    (coords.new_zeros(len(coords), 1, 2), labels.new_full((len(labels), 1), PADDING))
+                )
+        if boxes is not None:
+            corner_labels = boxes.new_tensor([BOX_START, BOX_END]).expand(len(boxes), 2)
+            parts.append((boxes.reshape(-1, 2, 2), corner_labels))
+        if not parts:
+            return None, None
+        return torch.cat([p[0] for p in parts], 1), torch.cat([p[1] for p in parts], 1)
+
+    def _embed_points(self, coords: Tensor, labels: Tensor) -> Tensor:
+        height, width = self.input_image_size
+        centers = (coords + 0.5) / coords.new_tensor([width, height])  # pixel centres
+        position = self.pe_layer(centers)
+        embedded = torch.where((labels == PADDING)[..., None], torch.zeros_like(position), position)
+        embedded = embedded + (labels == PADDING)[..., None] * self.not_a_point_embed.weight
+        for value, embedding in enumerate(self.point_embeddings):
+            embedded = embedded + (labels == value)[..., None] * embedding.weight
+        return embedded
+
+    def _draw_maps(
+        self,
+        coords: Tensor,
+        labels: Tensor,
+        masks: Tensor | None,
+        is_neighbour: Tensor | None,
+    ) -> Tensor:
+        """Prompts as (B, MAP_CHANNELS, 4 H, 4 W) maps."""
+        batch, (height, width) = len(coords), self.mask_input_size
+        maps = torch.zeros(batch, MAP_CHANNELS, height, width, device=coords.device)
+        if masks is not None:
+            flag = maps.new_zeros(batch) if is_neighbour is None else is_neighbour.to(maps.dtype)
+            known = (masks.flatten(1) != 0).any(1).to(maps.dtype)
+            maps[:, 0] = masks[:, 0].float().clamp(-16, 16) / LOGIT_SCALE
+            maps[:, 1] = (known * (1 - flag))[:, None, None]
+            maps[:, 2] = (known * flag)[:, None, None]
+        scale = coords.new_tensor(
+            [width / self.input_image_size[1], height / self.input_image_size[0]]
+        )
+        grid_xy = (coords + 0.5) * scale - 0.5  # (B, N, 2) in map pixels
+        xs, ys = torch.arange(width, device=coords.device), torch.arange(height, device=coords.device)
+        near_x = torch.exp(-((xs - grid_xy[..., :1]) ** 2) / (2 * POINT_RADIUS**2))  # (B, N, W)
+        near_y = torch.exp(-((ys - grid_xy[..., 1:]) ** 2) / (2 * POINT_RADIUS**2))  # (B, N, H)
+        for channel, value in ((3, POSITIVE), (4, NEGATIVE)):
+            chosen = (labels == value).to(near_x.dtype)[..., None]
+            if chosen.any():
+                maps[:, channel] = torch.einsum("bnh,bnw->bhw", near_y * chosen, near_x).clamp(max=1)
+        for index in (labels == BOX_START).any(0).nonzero().flatten().tolist():
+            is_box = (labels[:, index] == BOX_START).to(maps.dtype)[:, None]
+            start, end = grid_xy[:, index], grid_xy[:, index + 1]  # the end follows its start
+            in_x = _soft_interval(xs, start[:, :1], end[:, :1]) * is_box
+            in_y = _soft_interval(ys, start[:, 1:], end[:, 1:])
+            maps[:, 5] = torch.maximum(maps[:, 5], in_y[:, :, None] * in_x[:, None, :])
+        return maps
+
+
+def _soft_interval(positions: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """How far pixels lie within [start, end], with sub-pixel edges: (B, N)."""
+    covered = torch.minimum(positions + 0.5, end) - torch.maximum(positions - 0.5, start)
+    return F.hardtanh(covered, 0.0, 1.0)

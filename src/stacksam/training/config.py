@@ -1,0 +1,105 @@
+"""Training settings: one TOML file, one frozen dataclass per table."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stacksam.sam.model import CompactConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where training images come from.
+
+    Attributes
+    ----------
+    folder : Path
+        Data laid out as in its README, with SPLIT.json.
+    pack : Path
+        The file that packing writes and training reads.
+    synthetic_images, synthetic_volumes : int
+        Generated ones in the pack.
+    synthetic_share : float in [0, 1]
+        Of all samples.
+    """
+
+    folder: Path
+    pack: Path
+    synthetic_images: int = 3000
+    synthetic_volumes: int = 160
+    synthetic_share: float = 0.3
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast to train; the run folder holds checkpoints and the log."""
+
+    run_folder: Path
+    seed: int = 0
+    steps: int = 6000
+    images_per_step: int = 16
+    objects_per_image: int = 2
+    rounds: int = 2
+    learning_rate: float = 1.2e-3
+    warmup_steps: int = 150
+    decay_share: float = 0.35
+    weight_decay: float = 0.05
+    ema_decay: float = 0.998
+    checkpoint_every: int = 100
+    validate_every: int = 500
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a training depends on."""
+
+    data: DataConfig
+    train: TrainConfig
+    model: CompactConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; paths by their last part only, since folders can name people."""
+        tables = {"data": asdict(self.data), "train": asdict(self.train)}
+        for table in tables.values():
+            for key, value in table.items():
+                if isinstance(value, Path):
+                    table[key] = value.name
+        return {**tables, "model": self.model.to_dict()}
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a training configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file with the tables data, train and model; relative paths in it start at its folder.
+
+    Returns
+    -------
+    config : Config
+
+    Raises
+    ------
+    ValueError
+        If the file is not TOML or a key is unknown, missing or of the wrong type.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name} is not valid TOML: {error}") from None
+    base = path.resolve().parent
+    try:
+        data, train = dict(tables["data"]), dict(tables["train"])
+        for table, keys in ((data, ("folder", "pack")), (train, ("run_folder",))):
+            for key in keys:
+                table[key] = (base / table[key]).resolve()
+        model = CompactConfig.from_dict(tables.get("model", {}))
+        return Config(DataConfig(**data), TrainConfig(**train), model)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path.name} does not describe a training: {error}") from None

@@ -1,0 +1,420 @@
+"""Training samples: a field of an image, and prompts for some of its objects.
+
+A sample depends only on the pack, the seed and the step, so that training can stop and resume
+anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from stacksam.core.fields import Field, crop_image, crop_labels, field_around
+from stacksam.core.masks import box_of, components, largest_component
+from stacksam.core.simulated_prompts import box_around, click_on
+from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
+from stacksam.training.augmentation import (
+    as_neighbour_logits,
+    change_contrast,
+    deform_mask,
+    flip_and_turn,
+    mix_colours,
+)
+from stacksam.training.packing import PackedItem
+
+SMALLEST_OBJECT = 25
+"""Pixels below which an object of the source is not prompted."""
+
+KINDS = ("box", "click", "clicks", "scribble", "neighbour")
+KIND_SHARES = (0.32, 0.34, 0.07, 0.05, 0.22)
+
+COMPLETE_LABELS = (
+    "dsb2018_nuclei",
+    "axondeepseg_sem_axon",
+    "axondeepseg_sem_fibre",
+    "usiigaci_phase",
+    "synthetic_images",
+)
+"""2D sets in which what is not labelled is surely no object."""
+
+
+@dataclass
+class PromptedObject:
+    """One object of a sample.
+
+    Attributes
+    ----------
+    truth : ndarray of shape (S / 2, S / 2), float32
+        Share of each cell that belongs to the object; all zero where it is absent.
+    points_xy : list of (x, y) in input pixels
+    labels : list of int
+        As in the prompt encoder.
+    logits : ndarray of shape (S / 2, S / 2), float32, or None
+        Of the neighbouring slice.
+    kind : str
+    """
+
+    truth: np.ndarray
+    kind: str
+    points_xy: list[tuple[float, float]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    logits: np.ndarray | None = None
+
+
+@dataclass
+class Sample:
+    """A field's image (S, S) in [0, 1] and its prompted objects."""
+
+    image: np.ndarray
+    objects: list[PromptedObject]
+    dataset: str
+
+
+@dataclass
+class _Slice:
+    """A slice to look at, the slice whose masks are known, and one object on it."""
+
+    image: np.ndarray
+    labels: np.ndarray
+    known_labels: np.ndarray
+    mask: np.ndarray  # of the object on the known slice
+    aspect: float
+    is_pair: bool
+
+
+class SampleSource:
+    """Draw samples from packed items.
+
+    Parameters
+    ----------
+    items : list of PackedItem
+        Of one split.
+    input_size : int
+    objects_per_image : int
+    synthetic_share : float in [0, 1]
+    """
+
+    def __init__(
+        self,
+        items: list[PackedItem],
+        *,
+        input_size: int = 256,
+        objects_per_image: int = 2,
+        synthetic_share: float = 0.3,
+    ) -> None:
+        if not items:
+            raise ValueError("the pack holds no items of this split; pack it again")
+        self.items = items
+        self.input_size = input_size
+        self.objects_per_image = objects_per_image
+        self._boxes: dict[int, list[tuple[int, tuple[slice, ...]]]] = {}
+        self._weights = _item_weights(items, synthetic_share)
+
+    def draw(self, seed: tuple[int, ...], *, is_augmented: bool = True) -> Sample:
+        """The sample of a seed."""
+        rng = np.random.default_rng(seed)
+        for _ in range(100):
+            index = int(rng.choice(len(self.items), p=self._weights))
+            chosen = self._choose_slice(index, rng)
+            if chosen is not None:
+                sample = self._make_sample(self.items[index].dataset, chosen, rng, is_augmented)
+                if sample.objects:
+                    return sample
+        raise ValueError("no object of at least 25 pixels was found in 100 tries; check the labels")
+
+    def _objects_of(self, index: int) -> list[tuple[int, tuple[slice, ...]]]:
+        if index not in self._boxes:
+            found = ndimage.find_objects(self.items[index].labels)
+            self._boxes[index] = [(i + 1, box) for i, box in enumerate(found) if box is not None]
+        return self._boxes[index]
+
+    def _choose_slice(self, index: int, rng: np.random.Generator) -> _Slice | None:
+        item, objects = self.items[index], self._objects_of(index)
+        if not objects:
+            return None
+        label, box = objects[int(rng.integers(len(objects)))]
+        axis, depth = _choose_axis(item, rng), 0
+        depth = item.labels.shape[axis]
+        start, stop = box[axis].start, box[axis].stop
+        is_pair = depth >= 3 and rng.random() < 0.55
+        if is_pair:
+            known, shown = _choose_pair(start, stop, depth, rng)
+        else:
+            known = shown = int(rng.integers(start, stop))
+        known_labels = np.take(item.labels, known, axis)
+        mask = _choose_piece(known_labels == label, rng)
+        if mask is None:
+            return None
+        return _Slice(
+            mix_colours(np.take(item.image, shown, axis), rng),
+            np.take(item.labels, shown, axis),
+            known_labels,
+            mask,
+            _pixel_aspect(item, axis),
+            is_pair,
+        )
+
+    def _make_sample(
+        self, dataset: str, chosen: _Slice, rng: np.random.Generator, is_augmented: bool
+    ) -> Sample:
+        size = self.input_size
+        place = _choose_field(chosen, rng, is_augmented)
+        arrays = [
+            crop_image(chosen.image, place, size) / np.float32(255),
+            crop_labels(chosen.labels, place, size),
+            crop_labels(chosen.known_labels, place, size),
+            crop_labels(chosen.mask, place, size),
+        ]
+        if is_augmented:
+            arrays = flip_and_turn(arrays, rng)
+            arrays[0] = change_contrast(arrays[0], rng)
+        image, labels, known_labels, mask = arrays
+        masks = [mask, *_other_masks(known_labels, mask, self.objects_per_image - 1, rng)]
+        while len(masks) < self.objects_per_image:
+            masks.append(mask)
+        objects = []
+        for known in masks:
+            made = self._prompt(dataset, labels, known_labels, known, chosen.is_pair, rng)
+            if made is not None:
+                objects.append(made)
+        if objects:  # a fixed number per sample keeps batches simple
+            objects = [objects[i % len(objects)] for i in range(self.objects_per_image)]
+        return Sample(image, objects, dataset)
+
+    def _prompt(
+        self,
+        dataset: str,
+        labels: np.ndarray,
+        known_labels: np.ndarray,
+        known: np.ndarray,
+        is_pair: bool,
+        rng: np.random.Generator,
+    ) -> PromptedObject | None:
+        if known.sum() < SMALLEST_OBJECT:
+            return None
+        truth = _continuation(labels, known_labels, known) if is_pair else known
+        if truth is None:
+            return None
+        kind = str(rng.choice(KINDS, p=KIND_SHARES))
+        if is_pair and (rng.random() < 0.75 or truth.sum() < SMALLEST_OBJECT):
+            kind = "neighbour"
+        if kind == "neighbour" and not is_pair:
+            moved = None
+            if dataset in COMPLETE_LABELS and rng.random() < 0.2:
+                moved = _move_to_background(known, labels, rng)
+            if moved is None:
+                known = deform_mask(known, rng)
+            else:
+                known, truth = moved, np.zeros_like(known)
+        made = PromptedObject(_halve(truth), kind)
+        if kind == "neighbour":
+            made.logits = as_neighbour_logits(_halve(known), rng)
+        elif kind == "box":
+            sloppiness = 0.0 if rng.random() < 0.3 else rng.uniform(0, 0.08)
+            y0, x0, y1, x1 = box_around(truth, rng, sloppiness)
+            made.points_xy = [(x0 - 0.5, y0 - 0.5), (x1 - 0.5, y1 - 0.5)]
+            made.labels = [BOX_START, BOX_END]
+        else:
+            _add_clicks(made, truth, kind, rng)
+        return made
+
+
+def _item_weights(items: list[PackedItem], synthetic_share: float) -> np.ndarray:
+    """Probability of each item: data sets by the root of their size, so that none drowns another."""
+    sizes: dict[str, float] = {}
+    for item in items:
+        sizes[item.dataset] = sizes.get(item.dataset, 0.0) + (8.0 if len(item.image) > 1 else 1.0)
+    weights = np.zeros(len(items))
+    is_synthetic = np.array([item.dataset.startswith("synthetic") for item in items])
+    for i, item in enumerate(items):
+        share = 8.0 if len(item.image) > 1 else 1.0
+        weights[i] = share / sizes[item.dataset] * min(sizes[item.dataset], 40.0) ** 0.5
+    if is_synthetic.any() and not is_synthetic.all():
+        weights[is_synthetic] *= synthetic_share / weights[is_synthetic].sum()
+        weights[~is_synthetic] *= (1 - synthetic_share) / weights[~is_synthetic].sum()
+    return weights / weights.sum()
+
+
+def _choose_axis(item: PackedItem, rng: np.random.Generator) -> int:
+    if len(item.labels) < 24 or rng.random() < 0.65:
+        return 0
+    return int(rng.integers(1, 3))
+
+
+def _pixel_aspect(item: PackedItem, axis: int) -> float:
+    if item.spacing_zyx is None:
+        return 1.0
+    rows, columns = (s for a, s in enumerate(item.spacing_zyx) if a != axis)
+    return rows / columns
+
+
+def _choose_pair(
+    start: int, stop: int, depth: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """A slice on which the object is known, and a near one that may lie beyond its end."""
+    gap = int(rng.choice([1, 2, 3], p=[0.75, 0.17, 0.08]))
+    known = int(rng.integers(start, stop))
+    shown = known + (gap if rng.random() < 0.5 else -gap)
+    if rng.random() < 0.25:  # step over an end
+        before_end = int(rng.integers(1, gap + 1))
+        if rng.random() < 0.5:
+            known, shown = stop - before_end, stop - before_end + gap
+        else:
+            known, shown = start + before_end - 1, start + before_end - 1 - gap
+        known = int(np.clip(known, start, stop - 1))
+    return (known, shown) if 0 <= shown < depth else (known, known - np.sign(shown - known))
+
+
+def _choose_piece(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+    """The largest piece of a mask, at times another one."""
+    box = box_of(mask)
+    if box is None:
+        return None
+    y0, x0, y1, x1 = box
+    pieces, count = components(mask[y0:y1, x0:x1])
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    fitting = np.flatnonzero(sizes >= SMALLEST_OBJECT)
+    if not fitting.size:
+        return None
+    piece = int(rng.choice(fitting)) if rng.random() < 0.25 else int(np.argmax(sizes))
+    chosen = np.zeros(mask.shape, dtype=bool)
+    chosen[y0:y1, x0:x1] = pieces == piece + 1
+    return chosen
+
+
+def _choose_field(chosen: _Slice, rng: np.random.Generator, is_augmented: bool) -> Field:
+    """A field in which the object is as large and as central as at inference, roughly."""
+    box = box_of(chosen.mask)
+    assert box is not None
+    shape = (chosen.mask.shape[0], chosen.mask.shape[1])
+    if not is_augmented:
+        return field_around(box, shape, pixel_aspect=chosen.aspect)
+    fill = rng.uniform(0.3, 0.65) if rng.random() < 0.6 else np.exp(rng.uniform(np.log(0.07), np.log(0.9)))
+    y0, x0, y1, x1 = box
+    side = max((y1 - y0) * chosen.aspect, x1 - x0)
+    room = max(0.0, side / fill - side) / 2 * rng.uniform(-0.7, 0.7, 2)
+    dy, dx = room[0] / chosen.aspect, room[1]
+    aspect = chosen.aspect * np.exp(rng.normal(0, 0.1))
+    return field_around(
+        (y0 + dy, x0 + dx, y1 + dy, x1 + dx), shape, pixel_aspect=aspect, fill=fill, snap=False
+    )
+
+
+def _other_masks(
+    labels: np.ndarray, mask: np.ndarray, count: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Further objects of the crop that are large enough and not cut much by its edge."""
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    fitting = [int(i) for i in np.flatnonzero(sizes >= 300)]
+    rng.shuffle(fitting)
+    others = []
+    for label in fitting:
+        if len(others) == count:
+            break
+        other = largest_component(labels == label)
+        border = other[0].sum() + other[-1].sum() + other[:, 0].sum() + other[:, -1].sum()
+        if border < 0.25 * np.sqrt(other.sum()) and not (other & mask).any():
+            others.append(other)
+    return others
+
+
+def _continuation(
+    labels: np.ndarray, known_labels: np.ndarray, known: np.ndarray
+) -> np.ndarray | None:
+    """The pieces of the object that touch its known mask; None where that is ambiguous."""
+    label = int(np.bincount(known_labels[known]).argmax())
+    same = labels == label
+    if label == 0 or not same.any():
+        return np.zeros_like(known)
+    pieces, count = components(same)
+    touched = np.unique(pieces[known])
+    touched = touched[touched > 0]
+    if touched.size == 0:
+        return None  # it may have moved: neither there nor gone
+    return np.isin(pieces, touched) if count > touched.size else same
+
+
+def _move_to_background(
+    mask: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray | None:
+    """The mask's shape at a place without any object; None where none is found."""
+    box = box_of(mask)
+    assert box is not None
+    y0, x0, y1, x1 = box
+    for _ in range(12):
+        y = int(rng.integers(0, mask.shape[0] - (y1 - y0) + 1))
+        x = int(rng.integers(0, mask.shape[1] - (x1 - x0) + 1))
+        moved = np.zeros_like(mask)
+        moved[y : y + y1 - y0, x : x + x1 - x0] = mask[y0:y1, x0:x1]
+        if (labels[moved] > 0).mean() < 0.02:
+            return moved
+    return None
+
+
+def _add_clicks(
+    made: PromptedObject, truth: np.ndarray, kind: str, rng: np.random.Generator
+) -> None:
+    count = {"click": 1, "clicks": int(rng.integers(1, 4)), "scribble": int(rng.integers(4, 9))}[kind]
+    for _ in range(count):
+        y, x = click_on(truth, rng if rng.random() < 0.75 else None)
+        made.points_xy.append((x, y))
+        made.labels.append(POSITIVE)
+    for _ in range(int(rng.integers(1, 3)) if kind == "clicks" else 0):
+        y, x = _click_beside(truth, rng)
+        made.points_xy.append((x, y))
+        made.labels.append(NEGATIVE)
+
+
+def _click_beside(truth: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """A pixel outside of the object, near it."""
+    box = box_of(truth)
+    assert box is not None
+    y0, x0, y1, x1 = box
+    margin = 4 + 0.3 * max(y1 - y0, x1 - x0)
+    low = np.maximum([y0 - margin, x0 - margin], 0).astype(int)
+    high = np.minimum([y1 + margin, x1 + margin], truth.shape).astype(int)
+    for _ in range(30):
+        y, x = (int(v) for v in rng.integers(low, high))
+        if not truth[y, x]:
+            return y, x
+    outside = np.argwhere(~truth)
+    return tuple(int(v) for v in outside[rng.integers(len(outside))]) if len(outside) else (0, 0)
+
+
+def _halve(mask: np.ndarray) -> np.ndarray:
+    """Mean over 2 x 2 pixels, float32."""
+    size = mask.shape[0] // 2
+    return mask.reshape(size, 2, size, 2).mean((1, 3), dtype=np.float32)
+
+
+def collate(samples: list[Sample]) -> dict[str, np.ndarray]:
+    """Stack samples into arrays; prompts are padded to the longest.
+
+    Returns
+    -------
+    batch : dict
+        image (B, 1, S, S), truth (N, h, w), points (N, P, 2), labels (N, P), logits (N, 1, h, w),
+        is_neighbour (N,), kind (N,) as index into `KINDS`; N = B * objects per image.
+    """
+    objects = [o for sample in samples for o in sample.objects]
+    longest = max(1, *(len(o.labels) for o in objects))
+    points = np.zeros((len(objects), longest, 2), np.float32)
+    labels = np.full((len(objects), longest), PADDING, np.float32)
+    logits = np.zeros((len(objects), 1, *objects[0].truth.shape), np.float32)
+    for i, o in enumerate(objects):
+        if o.labels:
+            points[i, : len(o.labels)], labels[i, : len(o.labels)] = o.points_xy, o.labels
+        if o.logits is not None:
+            logits[i, 0] = o.logits
+    return {
+        "image": np.stack([s.image for s in samples])[:, None],
+        "truth": np.stack([o.truth for o in objects]),
+        "points": points,
+        "labels": labels,
+        "logits": logits,
+        "is_neighbour": np.array([o.logits is not None for o in objects]),
+        "kind": np.array([KINDS.index(o.kind) for o in objects]),
+    }

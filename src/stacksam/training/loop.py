@@ -1,0 +1,316 @@
+"""The training loop: seeded, logged, resumable to the bit on one CPU.
+
+Needs torch, numpy, scipy, safetensors and the pack only, so that it also runs on a bare GPU machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stacksam.core.simulated_prompts import corrective_click
+from stacksam.sam.compact_encoder import Embedding
+from stacksam.sam.model import PromptableModel, build_compact
+from stacksam.sam.prompt_encoder import NEGATIVE, PADDING, POSITIVE
+from stacksam.training.config import Config, TrainConfig, load_config
+from stacksam.training.datasets import KINDS, SampleSource, collate
+from stacksam.training.losses import RoundLoss, round_loss
+from stacksam.training.packing import pack, read_pack
+
+Progress = Callable[[str], None]
+VALIDATION_SEED = 7_000_000
+
+
+def train(
+    config_path: str | Path, *, steps: int | None = None, progress: Progress | None = None
+) -> Path:
+    """Pack the data if there is no pack yet, then train, or go on where the last run stopped.
+
+    Parameters
+    ----------
+    config_path : path of a TOML file, see `load_config`
+    steps : int, optional
+        Stop after this step of the schedule; the schedule itself stays as configured.
+    progress : callable, optional
+        Called with a line of text now and then.
+
+    Returns
+    -------
+    weights : Path
+        The averaged weights as half-precision safetensors, in the run folder.
+    """
+    config = load_config(config_path)
+    say = progress or (lambda line: None)
+    if not config.data.pack.exists():
+        say("packing the training data")
+        pack(config.data, say)
+    trainer = Trainer(config)
+    last = min(steps or config.train.steps, config.train.steps)
+    say(f"training from step {trainer.step} to {last}")
+    trainer.run(last, say)
+    return trainer.export()
+
+
+class Trainer:
+    """A training run: model, average, optimiser and step; everything else follows from the seed."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        settings = config.train
+        self.device = torch.device(settings.device)
+        torch.manual_seed(settings.seed)
+        items = read_pack(config.data.pack)
+        self.source = self._source([i for i in items if i.split == "train"])
+        self.validation = self._source([i for i in items if i.split == "val"])
+        self.model = _channels_last(build_compact(config.model)).to(self.device)
+        self.average = _channels_last(build_compact(config.model)).to(self.device)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.model, settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self.step = 0
+        settings.run_folder.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            self._resume()
+
+    def _source(self, items: list[Any]) -> SampleSource:
+        return SampleSource(
+            items,
+            input_size=self.config.model.input_size,
+            objects_per_image=self.config.train.objects_per_image,
+            synthetic_share=self.config.data.synthetic_share,
+        )
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.config.train.run_folder / "checkpoint.pt"
+
+    def run(self, last: int, say: Progress) -> None:
+        """Train up to step `last`."""
+        settings, started, first = self.config.train, time.perf_counter(), self.step
+        log: list[dict[str, float]] = []
+        self.model.train()
+        for batch in self._batches(self.step, last):
+            log.append(self._train_step(batch))
+            self.step += 1
+            if self.step % 20 == 0 or self.step == last:
+                seconds = (time.perf_counter() - started) / (self.step - first)
+                self._write_log(_mean_of(log) | {"seconds_per_step": seconds}, say)
+                log = []
+            if self.step % settings.checkpoint_every == 0 or self.step == last:
+                self._save()
+            if self.step % settings.validate_every == 0 or self.step == last:
+                self._write_log(self.validate(), say)
+
+    def _batches(self, first: int, last: int) -> Iterator[dict[str, Tensor]]:
+        """Batches of the steps, drawn one ahead in a thread."""
+
+        def draw(step: int) -> dict[str, Tensor]:
+            seed = self.config.train.seed
+            samples = [
+                self.source.draw((seed, step, i)) for i in range(self.config.train.images_per_step)
+            ]
+            return {k: torch.from_numpy(v) for k, v in collate(samples).items()}
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(draw, first)
+            for step in range(first, last):
+                batch, ahead = ahead.result(), pool.submit(draw, step + 1)
+                yield {k: v.to(self.device) for k, v in batch.items()}
+
+    def _train_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        settings = self.config.train
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, settings)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            rounds = play_rounds(
+                self.model, batch, settings.rounds, np.random.default_rng((settings.seed, self.step))
+            )
+        loss = torch.stack([r.total for r in rounds]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self._update_average()
+        return {"loss": float(loss.detach()), "norm": float(norm)} | _figures(batch, rounds)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.config.train.ema_decay, (1 + self.step) / (10 + self.step))
+        for averaged, current in zip(
+            self.average.parameters(), self.model.parameters(), strict=True
+        ):
+            averaged.lerp_(current, 1 - decay)
+        for averaged, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            averaged.copy_(current)
+
+    @torch.no_grad()
+    def validate(self, batches: int = 24) -> dict[str, float]:
+        """Mean IoU by kind of prompt on the val side, with the averaged weights."""
+        figures = []
+        for number in range(batches):
+            seeds = [(VALIDATION_SEED, number, i) for i in range(8)]
+            samples = [self.validation.draw(s, is_augmented=False) for s in seeds]
+            batch = {k: torch.from_numpy(v).to(self.device) for k, v in collate(samples).items()}
+            rounds = play_rounds(
+                self.average, batch, 3, np.random.default_rng((VALIDATION_SEED, number))
+            )
+            figures.append(_figures(batch, rounds))
+        return {f"val_{k}": v for k, v in _mean_of(figures).items()}
+
+    def _write_log(self, figures: dict[str, float], say: Progress) -> None:
+        figures = {"step": self.step} | {k: round(v, 4) for k, v in figures.items()}
+        with open(self.config.train.run_folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(figures) + "\n")
+        say("  ".join(f"{k} {v:g}" for k, v in figures.items()))
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = self._checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self._checkpoint)
+
+    def _resume(self) -> None:
+        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def export(self) -> Path:
+        """Write the averaged weights as half-precision safetensors."""
+        from stacksam.sam.checkpoints import save_compact
+
+        path = self.config.train.run_folder / "compact.safetensors"
+        save_compact(path, self.average, self.config.model, self._description())
+        return path
+
+    def _description(self) -> dict[str, Any]:
+        items = [i.dataset for i in self.source.items]
+        return {
+            "steps": self.step,
+            "config": self.config.to_dict(),
+            "data": {name: items.count(name) for name in sorted(set(items))},
+        }
+
+
+def learning_rate(step: int, settings: TrainConfig) -> float:
+    """Warm up, hold, then fall linearly to zero over the last part of the steps."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    left = (settings.steps - step) / max(1.0, settings.decay_share * settings.steps)
+    return settings.learning_rate * min(warm, left, 1.0)
+
+
+def play_rounds(
+    model: PromptableModel, batch: dict[str, Tensor], rounds: int, rng: np.random.Generator
+) -> list[RoundLoss]:
+    """Prompt, look at the error, click on it, prompt again.
+
+    Parameters
+    ----------
+    model : PromptableModel
+    batch : dict
+        See `collate`.
+    rounds : int
+    rng : numpy Generator
+        Decides which neighbour masks stay as prompts after a correction.
+    """
+    embedding = model.encode(batch["image"].contiguous(memory_format=torch.channels_last))
+    repeats = len(batch["truth"]) // len(batch["image"])
+    embedding = _repeat(embedding, repeats)
+    points, labels, logits = batch["points"], batch["labels"], batch["logits"]
+    is_neighbour, truth = batch["is_neighbour"], batch["truth"]
+    weight = torch.ones(len(truth), device=truth.device)
+    is_ambiguous = batch["kind"] == KINDS.index("click")
+    played: list[RoundLoss] = []
+    for number in range(rounds):
+        output = model.decode(embedding, (points, labels), masks=logits, is_neighbour=is_neighbour)
+        played.append(round_loss(output, truth, is_ambiguous, weight))
+        if number + 1 == rounds:
+            break
+        clicks, click_labels = _correct(played[-1].logits, truth)
+        points = torch.cat([points, clicks[:, None]], 1)
+        labels = torch.cat([labels, click_labels[:, None]], 1)
+        keep = torch.from_numpy(rng.random(len(truth)) < 0.4).to(truth.device) & is_neighbour
+        logits = torch.where(keep[:, None, None, None], logits, played[-1].logits[:, None])
+        is_neighbour = keep
+        is_ambiguous = torch.zeros_like(is_ambiguous)
+        weight = (truth.flatten(1).amax(1) > 0.5).float()  # nobody corrects an absent object
+    return played
+
+
+def _correct(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """A click on each mask's largest error, in input pixels; padding where all is right."""
+    predicted, wanted = (logits > 0).cpu().numpy(), (truth > 0.5).cpu().numpy()
+    points = np.zeros((len(wanted), 2), np.float32)
+    labels = np.full(len(wanted), PADDING, np.float32)
+    for i in range(len(wanted)):
+        click = corrective_click(wanted[i], predicted[i])
+        if click is not None:
+            (y, x), positive = click
+            points[i] = 2 * x + 0.5, 2 * y + 0.5
+            labels[i] = POSITIVE if positive else NEGATIVE
+    return torch.from_numpy(points).to(logits.device), torch.from_numpy(labels).to(logits.device)
+
+
+def _repeat(embedding: Embedding, times: int) -> Embedding:
+    skips = embedding.skips
+    return Embedding(
+        embedding.image_embedding.repeat_interleave(times, 0),
+        None if skips is None else (
+            skips[0].repeat_interleave(times, 0),
+            skips[1].repeat_interleave(times, 0),
+        ),
+    )
+
+
+def _figures(batch: dict[str, Tensor], rounds: list[RoundLoss]) -> dict[str, float]:
+    """Mean IoU by kind in the first and last round, and how often presence is told rightly."""
+    is_present = batch["truth"].flatten(1).amax(1) > 0.5
+    figures = {}
+    for number, kind in enumerate(KINDS):
+        chosen = (batch["kind"] == number) & is_present
+        if chosen.any():
+            figures[kind] = float(rounds[0].iou[chosen].mean())
+            figures[f"{kind}_corrected"] = float(rounds[-1].iou[chosen].mean())
+    is_handed = batch["is_neighbour"]
+    for name, chosen in (("absent", is_handed & ~is_present), ("present", is_handed & is_present)):
+        if chosen.any():
+            told = (rounds[0].presence[chosen] > 0) == is_present[chosen]
+            figures[f"{name}_told"] = float(told.float().mean())
+    return figures
+
+
+def _mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    keys = dict.fromkeys(k for row in rows for k in row)
+    return {k: float(np.mean([row[k] for row in rows if k in row])) for k in keys}
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _channels_last(model: PromptableModel) -> PromptableModel:
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,176 @@
+"""Pack training data into one file that the training step reads with numpy alone.
+
+Only files on the train and val sides of SPLIT.json get in, and none of a data set that may not be
+trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stacksam.core.volume import Volume
+from stacksam.core.windows import apply_window, resolve_window
+from stacksam.training.config import DataConfig
+from stacksam.training.synthetic import generate_image, generate_volume
+
+Progress = Callable[[str], None]
+
+
+class ForbiddenFileError(ValueError):
+    """A file that must not be trained on."""
+
+
+@dataclass(frozen=True)
+class PackedItem:
+    """One image or volume with its labels.
+
+    Attributes
+    ----------
+    dataset : str
+    split : {"train", "val"}
+    image : ndarray of shape (Z, Y, X) or (Z, Y, X, 3), uint8
+        Windowed with ``auto``, as at inference.
+    labels : ndarray of shape (Z, Y, X), uint16
+    spacing_zyx : tuple of three floats or None
+    """
+
+    dataset: str
+    split: str
+    image: np.ndarray
+    labels: np.ndarray
+    spacing_zyx: tuple[float, float, float] | None
+
+
+def check_trainable(relative: str, split: dict[str, Any]) -> str:
+    """The side of a file in SPLIT.json, if it may be trained or validated on.
+
+    Parameters
+    ----------
+    relative : str
+        Like ``microscopy/dsb2018_nuclei/images/x.png``.
+    split : dict
+        SPLIT.json.
+
+    Raises
+    ------
+    ForbiddenFileError
+        If the file is on the test side, unknown, or of a data set that is not for training.
+    """
+    dataset = relative.split("/")[1]
+    if dataset in split["not_for_training"]:
+        reason = split["not_for_training"][dataset]
+        raise ForbiddenFileError(f"{dataset} may not be trained on ({reason}); take it out")
+    side = split["files"].get(relative)
+    if side not in ("train", "val"):
+        raise ForbiddenFileError(
+            f"{dataset}: a file is on the {side or 'unlisted'} side of SPLIT.json; "
+            "only train and val files can be packed"
+        )
+    return side
+
+
+def trainable_files(folder: Path) -> list[tuple[str, str]]:
+    """(relative path, side) of every file that may be used, in order."""
+    split = load_split(folder)
+    wanted = []
+    for relative, side in sorted(split["files"].items()):
+        if side != "test" and relative.split("/")[1] not in split["not_for_training"]:
+            wanted.append((relative, check_trainable(relative, split)))
+    return wanted
+
+
+def load_split(folder: Path) -> dict[str, Any]:
+    """Read SPLIT.json of a data folder."""
+    path = folder / "SPLIT.json"
+    if not path.is_file():
+        raise ValueError("the data folder has no SPLIT.json; give the folder that holds it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_item(folder: Path, relative: str, side: str) -> PackedItem:
+    """Read and window one file and its labels."""
+    from stacksam.io import read
+
+    group, dataset, kind, name = relative.split("/")
+    volume = read(folder / relative)
+    mask_folder = folder / group / dataset / ("masks" if kind == "images" else "volume_masks")
+    stem = name.removesuffix(".gz").rsplit(".", 1)[0]
+    mask_path = next(p for p in sorted(mask_folder.iterdir()) if p.name.split(".")[0] == stem)
+    labels = np.asarray(read(mask_path).data).astype(np.uint16)
+    if labels.shape != volume.shape:
+        raise ValueError(f"{dataset}: labels of shape {labels.shape} do not fit {volume.shape}")
+    return PackedItem(dataset, side, _to_uint8(volume), labels, volume.spacing_zyx)
+
+
+def generated_items(images: int, volumes: int) -> Iterator[PackedItem]:
+    """Synthetic images and volumes with seeds 0, 1, ..."""
+    for seed in range(images):
+        image, labels = generate_image(seed)
+        yield PackedItem("synthetic_images", "train", image[None], labels[None], None)
+    for seed in range(volumes):
+        image, labels, spacing = generate_volume(seed)
+        yield PackedItem("synthetic_volumes", "train", image, labels, spacing)
+
+
+def pack(config: DataConfig, progress: Progress | None = None) -> None:
+    """Write the pack.
+
+    Parameters
+    ----------
+    config : DataConfig
+    progress : callable, optional
+        Called with a line of text now and then.
+    """
+    items: list[PackedItem] = []
+    for relative, side in trainable_files(config.folder):
+        items.append(read_item(config.folder, relative, side))
+    if progress:
+        progress(f"read {len(items)} files")
+    for item in generated_items(config.synthetic_images, config.synthetic_volumes):
+        items.append(item)
+        if progress and len(items) % 500 == 0:
+            progress(f"{len(items)} items")
+    write_pack(config.pack, items)
+
+
+def write_pack(path: Path, items: list[PackedItem]) -> None:
+    """Write items as one compressed npz file, atomically."""
+    from stacksam.io.atomic import atomic_path
+
+    arrays: dict[str, np.ndarray] = {}
+    index = []
+    for number, item in enumerate(items):
+        arrays[f"image_{number}"], arrays[f"labels_{number}"] = item.image, item.labels
+        index.append({"dataset": item.dataset, "split": item.split, "spacing": item.spacing_zyx})
+    arrays["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def read_pack(path: Path) -> list[PackedItem]:
+    """Load a pack into memory."""
+    with np.load(path) as arrays:
+        index = json.loads(arrays["index"].tobytes())
+        return [
+            PackedItem(
+                entry["dataset"],
+                entry["split"],
+                arrays[f"image_{number}"],
+                arrays[f"labels_{number}"],
+                None if entry["spacing"] is None else tuple(entry["spacing"]),
+            )
+            for number, entry in enumerate(index)
+        ]
+
+
+def _to_uint8(volume: Volume) -> np.ndarray:
+    window = resolve_window(volume, "auto")
+    slices = [apply_window(volume.read_slice(z), window) for z in range(volume.n_slices())]
+    return np.stack([np.round(255 * s).astype(np.uint8) for s in slices])
