@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+PATIENCE = 60_000  # ms until something that should happen is given up, also on a busy machine
 DEBIAN_PACKAGES = {
     "libEGL.so.1": "libegl1",
     "libdbus-1.so.3": "libdbus-1-3",

@@ -118,7 +118,7 @@ def draw_trunk(c: Canvas) -> tuple[Floats, Mask]:
         1 / 2.2
     )
     wall = wall + 0.012 * c.coarse
-    c.paint(wall < 1, 56 + 9 * c.grain)
+    c.paint(wall < 1, 66 + 10 * c.grain)
     c.paint((np.abs(wall - 0.955) < 0.008) & (c.fine > -0.3), -60.0)  # fat between muscle layers
     cavity = wall < 0.905 - 0.02 * c.fine
     c.paint(cavity, -98 + 9 * c.grain)
@@ -135,10 +135,10 @@ def draw_spine(c: Canvas) -> None:
     """Vertebrae and discs, arches and processes around a canal, muscles beside them."""
     for side in (-1, 1):
         back = c.ellipsoid((36 * side, 76, 90), (31, 21, 400), turn=0.25 * side)
-        c.paint(back + 0.05 * c.fine < 1, 58 + 10 * c.grain)
+        c.paint(back + 0.05 * c.fine < 1, 66 + 11 * c.grain)
         psoas = np.clip(21 - 0.13 * c.z, 3, None)
         belly = np.hypot((c.x - 37 * side) / psoas, (c.y - 42) / (0.95 * psoas))
-        c.paint(belly + 0.05 * c.fine < 1, 62 + 6 * c.grain)
+        c.paint(belly + 0.05 * c.fine < 1, 68 + 7 * c.grain)
     level = (c.z + 9) % 37  # vertebra 28.5 mm, disc 8.5 mm
     is_disc = level > 28.5
     waist = 1 - 0.07 * np.sin(np.pi * np.clip(level / 28.5, 0, 1))
@@ -172,7 +172,7 @@ def draw_bowel(c: Canvas, cavity: Mask) -> None:
         loop = c.ellipsoid((x, y, z), (long, radius, radius), turn=c.rng.uniform(0, 3.2))
         inside = (loop + 0.12 * c.coarse < 1) & cavity
         core = loop + 0.12 * c.coarse < 1 - 3.2 / radius
-        c.paint(inside, 75 + 8 * c.grain)
+        c.paint(inside, 92 + 9 * c.grain)
         filling = c.rng.choice(3, p=[0.5, 0.2, 0.3])
         if filling == 0:
             c.paint(inside & core, c.rng.uniform(8, 45) + 5 * c.grain)
@@ -190,7 +190,7 @@ def draw_liver(c: Canvas, cavity: Mask, below_lung: Mask) -> None:
     inside = (shape < 1) & cavity & below_lung
     hilum = c.ellipsoid((-24, 48, 96), (34, 34, 95), lean=(0.12, 0.0))  # vessels, spine
     inside &= hilum + 0.12 * c.coarse + 0.02 * c.fine > 1
-    c.paint(inside, 108 + 3.5 * c.grain + 2 * c.coarse, "liver")
+    c.paint(inside, 106 + 5 * c.grain + 4 * c.coarse, "liver")
     starts = [(-32.0, -8.0, 112.0), (-28.0, 12.0, 150.0)]  # portal and hepatic veins
     veins = np.zeros(c.grid.shape, np.float32)
     for start in starts:
@@ -211,12 +211,12 @@ def draw_spleen_and_stomach(c: Canvas, cavity: Mask, below_lung: Mask) -> None:
     """A spleen between wall and stomach, and a stomach with wall, food, fluid level and air."""
     spleen = c.ellipsoid((88, 42, 116), (43, 58, 54), turn=-0.45) + 0.06 * c.coarse
     hollow = c.ellipsoid((58, 4, 120), (32, 38, 60)) + 0.05 * c.coarse
-    c.paint((spleen < 1) & (hollow > 1) & cavity & below_lung, 122 + 3.5 * c.grain, "spleen")
+    c.paint((spleen < 1) & (hollow > 1) & cavity & below_lung, 117 + 4 * c.grain, "spleen")
     fundus = c.ellipsoid((56, -12, 128), (37, 42, 35), turn=-0.3)
     antrum = c.ellipsoid((14, -46, 92), (46, 24, 22), turn=0.3)
     shape = smallest(fundus, antrum, 4.0) + 0.05 * c.coarse
     stomach = (shape < 1) & cavity & below_lung
-    c.paint(stomach, 88 + 8 * c.grain, "stomach")
+    c.paint(stomach, 92 + 8 * c.grain, "stomach")
     content = stomach & (shape < 0.88 - 0.02 * c.fine)
     c.paint(content, 28 + 14 * standardised(np.clip(c.fine, 0, None)), "stomach")
     c.paint(content & (c.y < -40), -960.0, "stomach")  # air rises to the front: a flat level
@@ -299,8 +299,17 @@ def measure_like_a_scanner(c: Canvas) -> NDArray[np.int16]:
     white = c.rng.standard_normal(SHAPE, dtype=np.float32)
     noise = standardised(ndi.gaussian_filter(white, (0, 0.65, 0.65)))
     depth = np.clip(1 - np.hypot(c.x / 170, c.y / 125), 0, 1)
-    noise *= np.where(slices > -950, 6 + 9 * depth, 3)
+    noise *= np.where(slices > -950, 8 + 12 * depth, 3)
     return np.clip(np.rint(slices + noise), -1024, 3071).astype(np.int16)
+
+
+def main_parts(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Drop crumbs that other organs cut off: keep the largest connected part of each label."""
+    kept = np.zeros_like(labels)
+    for label in NAMES:
+        parts, _ = ndi.label(labels == label)
+        kept[parts == np.bincount(parts[parts > 0]).argmax()] = label
+    return kept
 
 
 def draw_abdomen(seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
@@ -323,4 +332,4 @@ def draw_abdomen(seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     draw_spine(canvas)
     draw_vessels(canvas)
     draw_table(canvas)
-    return measure_like_a_scanner(canvas), canvas.labels[FINER // 2 :: FINER].copy()
+    return measure_like_a_scanner(canvas), main_parts(canvas.labels[FINER // 2 :: FINER])

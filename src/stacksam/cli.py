@@ -155,10 +155,10 @@ def train(
 def models_list(ctx: typer.Context) -> None:
     """List the models by name."""
     with _in_a_sentence(ctx):
-        from stacksam.sam.registry import list_models
+        from stacksam.sam import list_models
 
         for entry in list_models():
-            typer.echo(f"{entry.name:<16}{entry.description}")
+            typer.echo(f"{entry.name:<12}{entry.licence:<14}{entry.summary}")
 
 
 @contextmanager
@@ -194,7 +194,14 @@ def _progress(text: str) -> Iterator[Callable[..., None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+    bars = Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bars:
         task = bars.add_task(text, total=None)
 
         def report(done: int, total: int, *_: Any) -> None:

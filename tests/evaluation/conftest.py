@@ -81,7 +81,7 @@ class Answer:
 
 
 class ThresholdSession:
-    """The public methods of a Session, answered by a fixed threshold halfway between the extremes."""
+    """The public methods of a Session, answered by a threshold between the extremes."""
 
     def __init__(self, volume, model):
         array = np.asarray(volume.data)

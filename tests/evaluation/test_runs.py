@@ -89,7 +89,6 @@ def test_image_and_mask_of_different_size(data, model, make_session):
         evaluate(data / "radiology", model, "click", make_session=make_session)
 
 
-@pytest.mark.slow
 def test_baselines_on_the_shared_test_sets(shared_data):
     report = evaluate(shared_data, None, "box", limit=3, baselines=True)
     mean = report.mean("random_walker")

@@ -158,7 +158,7 @@ def test_files_that_are_not_json_or_missing(folder):
     for name in ("a.json", "b.json"):
         with pytest.raises(ReadError, match="is not valid JSON"):
             load_prompts(folder / name, SHAPE)
-    with pytest.raises(ReadError, match="cannot open c.json"):
+    with pytest.raises(ReadError, match=r"cannot open c\.json"):
         load_prompts(folder / "c.json", SHAPE)
 
 

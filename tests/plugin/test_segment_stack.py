@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from window_support import PATIENCE
 
 pytest.importorskip("qtpy.QtWidgets", exc_type=ImportError)
 pytest.importorskip("napari")
@@ -92,7 +93,7 @@ def test_box_to_labels(viewer, widget, sessions, qtbot):
     image = add_ct(viewer)
     draw(viewer, widget)
     widget.run_button.click()
-    qtbot.waitUntil(lambda: "ct StackSAM labels" in viewer.layers)
+    qtbot.waitUntil(lambda: "ct StackSAM labels" in viewer.layers, timeout=PATIENCE)
     labels = viewer.layers["ct StackSAM labels"]
     expected = np.zeros(SHAPE, int)
     expected[:, 4:14, 6:26] = 1
@@ -124,7 +125,9 @@ def test_a_second_object_leaves_the_first_alone(viewer, widget, qtbot):
     for count, box in enumerate([(4, 6, 14, 26), (4, 16, 14, 36)], start=1):
         draw(viewer, widget, box=box)
         widget.run_button.click()
-        qtbot.waitUntil(lambda count=count: widget.status.text().startswith(f"Object {count}"))
+        qtbot.waitUntil(
+            lambda count=count: widget.status.text().startswith(f"Object {count}"), timeout=PATIENCE
+        )
     labels = viewer.layers["ct StackSAM labels"].data
     assert (labels[:, 4:14, 6:26] == 1).all()
     assert (labels[:, 4:14, 26:36] == 2).all()
@@ -142,10 +145,12 @@ def test_cancel_keeps_what_is_done(viewer, widget, sessions, monkeypatch, qtbot)
     add_ct(viewer)
     draw(viewer, widget)
     widget.run_button.click()
-    qtbot.waitUntil(lambda: widget.progress_bar.value() == 1)  # the window answers meanwhile
+    qtbot.waitUntil(
+        lambda: widget.progress_bar.value() == 1, timeout=PATIENCE
+    )  # the window answers meanwhile
     assert not widget.run_button.isEnabled()
     widget.cancel_button.click()
-    qtbot.waitUntil(lambda: "ct StackSAM labels" in viewer.layers)
+    qtbot.waitUntil(lambda: "ct StackSAM labels" in viewer.layers, timeout=PATIENCE)
     labels = viewer.layers["ct StackSAM labels"].data
     assert labels[0].any()
     assert not labels[1:].any()
@@ -169,7 +174,7 @@ def test_an_error_in_the_worker_is_shown(viewer, widget, errors, monkeypatch, qt
     draw(viewer, widget)
     with qtbot.capture_exceptions():
         widget.run_button.click()
-        qtbot.waitUntil(lambda: bool(errors))
+        qtbot.waitUntil(lambda: bool(errors), timeout=PATIENCE)
     assert errors == ["the box lies outside the volume"]
     assert widget.run_button.isEnabled()
     assert len(viewer.layers) == 2
@@ -210,7 +215,7 @@ def test_window_is_what_the_user_chose(viewer, widget, sessions, qtbot, choice, 
     widget.window_box.setCurrentText(choice)
     draw(viewer, widget)
     widget.run_button.click()
-    qtbot.waitUntil(lambda: widget.status.text().startswith("Object"))
+    qtbot.waitUntil(lambda: widget.status.text().startswith("Object"), timeout=PATIENCE)
     assert sessions[-1].window == window
 
 
@@ -221,7 +226,7 @@ def test_flat_colour_image(viewer, widget, sessions, qtbot):
         np.array([[3.5, 5.5], [3.5, 25.5], [13.5, 25.5], [13.5, 5.5]])
     )
     widget.run_button.click()
-    qtbot.waitUntil(lambda: "photo StackSAM labels" in viewer.layers)
+    qtbot.waitUntil(lambda: "photo StackSAM labels" in viewer.layers, timeout=PATIENCE)
     assert viewer.layers["photo StackSAM labels"].data.shape == (40, 60)
     assert sessions[0].volume.rgb
 
@@ -241,7 +246,9 @@ def test_two_images_have_labels_of_their_own(viewer, widget, qtbot):
         widget.image_box.setCurrentText(name)
         draw(viewer, widget)
         widget.run_button.click()
-        qtbot.waitUntil(lambda name=name: f"{name} StackSAM labels" in viewer.layers)
+        qtbot.waitUntil(
+            lambda name=name: f"{name} StackSAM labels" in viewer.layers, timeout=PATIENCE
+        )
 
 
 def test_samples_open_from_the_menu(viewer):
@@ -250,7 +257,9 @@ def test_samples_open_from_the_menu(viewer):
     assert len(viewer.layers) == 2
 
 
-def test_closing_the_dock_leaves_the_viewer_working(viewer, widget):
+def test_closing_the_dock_leaves_the_viewer_working(viewer, widget, qtbot):
     viewer.window.remove_dock_widget(widget)
+    with qtbot.waitSignal(widget.destroyed):
+        widget.deleteLater()
     add_ct(viewer)
     assert len(viewer.layers) == 1

@@ -54,7 +54,8 @@ def test_truth_lies_on_the_grid_of_its_image(sample: str) -> None:
     image, truth = (read(FOLDER / name) for name in SAMPLES[sample])
     assert image.shape == truth.shape
     assert image.spacing_zyx == pytest.approx(truth.spacing_zyx)
-    if image.affine is not None:
+    assert (image.affine is None) == (truth.affine is None)
+    if image.affine is not None and truth.affine is not None:
         np.testing.assert_allclose(image.affine, truth.affine)
 
 
@@ -66,8 +67,8 @@ def test_abdomen_is_in_hounsfield_units() -> None:
     assert np.median(hu[:, :10, :10]) == pytest.approx(-1000, abs=10)
     names = json.loads((FOLDER / "abdomen_ct_labels.json").read_text(encoding="utf-8"))
     medians = {name: np.median(hu[truth == int(label)]) for label, name in names.items()}
-    assert medians["liver"] == pytest.approx(108, abs=6)
-    assert medians["spleen"] == pytest.approx(121, abs=6)
+    assert medians["liver"] == pytest.approx(106, abs=6)
+    assert medians["spleen"] == pytest.approx(116, abs=6)
     assert medians["left kidney"] == pytest.approx(170, abs=15)
     assert medians["aorta"] == pytest.approx(150, abs=8)
     assert medians["gallbladder"] < 40
@@ -104,7 +105,7 @@ def test_prompts_are_loose_boxes_around_their_objects(sample: str, fewest: int) 
         assert prompt.index == mask.sum(axis=(1, 2)).argmax()
         rows, columns = np.nonzero(mask[prompt.index])
         tight = np.array([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
-        loosening = (np.array(prompt.box_yxyx) - tight) * [-1, -1, 1, 1]
+        loosening = (np.array(prompt.yxyx) - tight) * [-1, -1, 1, 1]
         assert loosening.min() >= 0
         assert loosening.max() <= 3
 
@@ -138,6 +139,7 @@ def test_script_regenerates_the_nuclei(script: ModuleType) -> None:
     np.testing.assert_array_equal(truth > 0, load("nuclei_truth.tif") > 0)
 
 
+@pytest.mark.slow
 def test_script_regenerates_the_abdomen(script: ModuleType) -> None:
     image, truth = script.draw_abdomen(script.ABDOMEN_SEED)
     assert_same_up_to_rounding(image, load("abdomen_ct.nii.gz"))

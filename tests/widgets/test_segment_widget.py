@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from window_support import PATIENCE
 
 pytest.importorskip("qtpy.QtWidgets", exc_type=ImportError)
 
@@ -56,7 +57,7 @@ def test_result_arrives_and_progress_is_shown(widget, qtbot):
     start(widget, session)
     assert widget.is_running
     assert not widget.run_button.isEnabled()
-    qtbot.waitUntil(lambda: bool(results))
+    qtbot.waitUntil(lambda: bool(results), timeout=PATIENCE)
     assert results == [result]
     session.add_box.assert_called_once_with(1, 4, (1, 2, 3, 5), axis=1)
     assert session.propagate.call_args.kwargs["axis"] == 1
@@ -74,7 +75,7 @@ def test_session_lives_in_the_worker(widget, qtbot):
 
     widget.finished.connect(results.append)
     widget.start(make_session, axis=0, index=0, box_yxyx=(0, 0, 1, 1))
-    qtbot.waitUntil(lambda: bool(results))
+    qtbot.waitUntil(lambda: bool(results), timeout=PATIENCE)
     assert threads != [threading.main_thread()]
 
 
@@ -87,7 +88,7 @@ def test_cancel_reaches_the_session(widget, qtbot):
     widget.finished.connect(results.append)
     start(widget, session_that(propagate))
     widget.cancel_button.click()
-    qtbot.waitUntil(lambda: bool(results))
+    qtbot.waitUntil(lambda: bool(results), timeout=PATIENCE)
     assert not results[0].complete
 
 
@@ -96,7 +97,7 @@ def test_a_second_run_is_not_cancelled_by_the_first(widget, qtbot):
     widget.finished.connect(results.append)
     widget.cancel()
     start(widget, session_that(lambda *args, cancel, **kwargs: cancel.is_set()))
-    qtbot.waitUntil(lambda: bool(results))
+    qtbot.waitUntil(lambda: bool(results), timeout=PATIENCE)
     assert results == [False]
 
 
@@ -111,7 +112,7 @@ def test_error_is_handed_on_and_the_widget_is_ready_again(widget, qtbot, error):
 
     with qtbot.capture_exceptions():
         start(widget, session_that(propagate))
-        qtbot.waitUntil(lambda: bool(errors))
+        qtbot.waitUntil(lambda: bool(errors), timeout=PATIENCE)
     assert errors == [error]
     assert widget.run_button.isEnabled()
 
@@ -129,6 +130,6 @@ def test_closing_the_widget_stops_the_worker(qtbot):
 
     widget = SegmentWidget(windows=["auto"])
     start(widget, session_that(propagate))
-    qtbot.waitUntil(began.is_set)
+    qtbot.waitUntil(began.is_set, timeout=PATIENCE)
     widget.deleteLater()
-    qtbot.waitUntil(stopped.is_set)
+    qtbot.waitUntil(stopped.is_set, timeout=PATIENCE)

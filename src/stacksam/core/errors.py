@@ -11,3 +11,7 @@ class ReadError(StackSAMError, ValueError):
 
 class WriteError(StackSAMError, OSError):
     """A file cannot be written: no space, no permission, or a format that cannot hold the data."""
+
+
+class CheckpointError(StackSAMError, ValueError):
+    """A model's weights are missing, damaged, unsafe or of another kind."""

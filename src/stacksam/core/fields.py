@@ -8,11 +8,14 @@ in eighths of a size), so that neighbouring objects, slices and re-runs share em
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
+
+from stacksam.core.masks import box_of
 
 SMALLEST_FIELD = 24
 """Side in pixels below which a field only enlarges noise."""
@@ -48,6 +51,12 @@ class Field:
         points = np.asarray(points_yx, dtype=np.float64)
         scale = np.array([size / self.height, size / self.width])
         return (points + 0.5 - np.array([self.y, self.x])) * scale - 0.5
+
+    def from_field(self, points_yx: np.ndarray, size: int) -> np.ndarray:
+        """Inverse of `to_field`."""
+        points = np.asarray(points_yx, dtype=np.float64)
+        scale = np.array([self.height / size, self.width / size])
+        return (points + 0.5) * scale + np.array([self.y, self.x]) - 0.5
 
     def contains(self, box: tuple[float, float, float, float]) -> bool:
         """Whether a half-open box lies in the field."""
@@ -121,23 +130,31 @@ def _snapped_start(center: float, extent: float, plane_extent: float, snap: bool
     return min(max(start, 0.0), plane_extent - extent)
 
 
-def crop_image(image: np.ndarray, field: Field, size: int) -> np.ndarray:
+def crop_image(
+    image: np.ndarray,
+    field: Field,
+    size: int,
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
     """Resample a field of an image to (size, size), averaging where it shrinks.
 
     Parameters
     ----------
-    image : ndarray of shape (Y, X), float
+    image : ndarray of shape (Y, X), or of any shape that `prepare` turns into it
     field : Field
     size : int
+    prepare : callable, optional
+        Applied to the pixels under the field before they are resampled, such as a window.
 
     Returns
     -------
     crop : ndarray of shape (size, size), float32
         Zero outside the image.
     """
-    # Only the rows and columns under the field are touched: slices may be huge or lazy.
+    # Only the rows and columns under the field are touched: slices may be huge.
     rows, columns = _pixels_under(field, image.shape)
-    part = np.asarray(image[rows, columns], dtype=np.float32)
+    part = image[rows, columns]
+    part = np.asarray(part if prepare is None else prepare(part), dtype=np.float32)
     inner = Field(field.y - rows.start, field.x - columns.start, field.height, field.width)
     return _resample(part, _slice_field(part.shape), inner, (size, size), fill=0.0)
 
@@ -202,6 +219,21 @@ def move_logits(logits: np.ndarray, source: Field, target: Field) -> np.ndarray:
     if source == target:
         return logits.astype(np.float32, copy=False)
     return _resample(logits, source, target, logits.shape, fill=LOGIT_OUTSIDE)
+
+
+def logits_box(logits: np.ndarray, field: Field) -> tuple[float, float, float, float] | None:
+    """Half-open box in the slice of where a field's logits (h, w) are positive, None if nowhere."""
+    box = box_of(logits > 0)
+    if box is None:
+        return None
+    step_y, step_x = field.height / logits.shape[0], field.width / logits.shape[1]
+    y0, x0, y1, x1 = box
+    return (
+        field.y + y0 * step_y,
+        field.x + x0 * step_x,
+        field.y + y1 * step_y,
+        field.x + x1 * step_x,
+    )
 
 
 def _pixels_under(field: Field, plane_shape: tuple[int, ...]) -> tuple[slice, slice]:

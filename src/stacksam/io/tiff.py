@@ -15,31 +15,13 @@ from stacksam.core.errors import ReadError
 from stacksam.core.volume import Volume
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.lazy_view import LazyView
+from stacksam.io.units import in_mm
 
 if TYPE_CHECKING:
     import tifffile
 
 SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".btf", ".tf8", ".lsm")
 LAZY_BYTES = 2**30  # larger series are read page by page when needed
-_PER_MM = {
-    "nm": 1e-6,
-    "um": 1e-3,
-    "micron": 1e-3,
-    "microns": 1e-3,
-    "micrometer": 1e-3,
-    "micrometers": 1e-3,
-    "mm": 1.0,
-    "millimeter": 1.0,
-    "cm": 10.0,
-    "centimeter": 10.0,
-    "dm": 100.0,
-    "m": 1000.0,
-    "pm": 1e-9,
-    "å": 1e-7,
-    "a": 1e-7,
-    "inch": 25.4,
-    "in": 25.4,
-}
 
 
 def read_tiff(
@@ -140,15 +122,9 @@ def _spacing_of(tif: tifffile.TiffFile, index: int) -> tuple[float, ...] | None:
     return tuple(spacing)
 
 
-def _in_mm(unit: str) -> float:
-    """Return the length of a unit in mm, NaN if it is no length."""
-    plain = unit.strip().replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").lower()
-    return _PER_MM.get(plain, math.nan)
-
-
 def _imagej_spacing(tif: tifffile.TiffFile) -> list[float]:
     metadata = tif.imagej_metadata or {}
-    scale = _in_mm(str(metadata.get("unit", "")))
+    scale = in_mm(str(metadata.get("unit", "")))
     tags = tif.pages[0].tags
     steps = [float(metadata.get("spacing") or math.nan)]
     for name in ("YResolution", "XResolution"):
@@ -170,7 +146,7 @@ def _ome_spacing(tif: tifffile.TiffFile, index: int) -> list[float]:
     attributes = {} if pixels is None else pixels.attrib
     return [
         float(attributes.get(f"PhysicalSize{a}", "nan"))
-        * _in_mm(attributes.get(f"PhysicalSize{a}Unit", "µm"))
+        * in_mm(attributes.get(f"PhysicalSize{a}Unit", "µm"))
         for a in "ZYX"
     ]
 

@@ -264,7 +264,9 @@ def _choose_pair(
         else:
             known, shown = start + before_end - 1, start + before_end - 1 - gap
         known = int(np.clip(known, start, stop - 1))
-    return (known, shown) if 0 <= shown < depth else (known, known - np.sign(shown - known))
+    if not 0 <= shown < depth:
+        shown = known + 1 if known + 1 < depth else known - 1
+    return known, shown
 
 
 def _choose_piece(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:

@@ -242,7 +242,8 @@ def play_rounds(
     played: list[RoundLoss] = []
     for number in range(rounds):
         output = model.decode(embedding, (points, labels), masks=logits, is_neighbour=is_neighbour)
-        played.append(round_loss(output, truth, is_ambiguous, weight))
+        is_handed = is_neighbour if number == 0 else torch.zeros_like(is_neighbour)
+        played.append(round_loss(output, truth, is_ambiguous, is_handed, weight))
         if number + 1 == rounds:
             break
         clicks, click_labels = _correct(played[-1].logits, truth)

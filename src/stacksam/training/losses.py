@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stacksam.sam.mask_decoder import DecoderOutput
 
-BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 0.5, 0.3
+BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 0.5, 0.6
 
 
 class RoundLoss(NamedTuple):
@@ -34,7 +34,11 @@ class RoundLoss(NamedTuple):
 
 
 def round_loss(
-    output: DecoderOutput, truth: Tensor, is_ambiguous: Tensor, weight: Tensor
+    output: DecoderOutput,
+    truth: Tensor,
+    is_ambiguous: Tensor,
+    is_handed: Tensor,
+    weight: Tensor,
 ) -> RoundLoss:
     """Compare decoder output with the truth.
 
@@ -47,6 +51,8 @@ def round_loss(
     truth : Tensor of shape (N, h, w) in [0, 1]
     is_ambiguous : bool Tensor of shape (N,)
         Whether the prompts are a single click.
+    is_handed : bool Tensor of shape (N,)
+        Whether only a neighbour's mask was given; only there the object may be absent.
     weight : Tensor of shape (N,)
         0 leaves a prompt out.
     """
@@ -71,10 +77,11 @@ def round_loss(
     if presence is None:
         presence = torch.zeros_like(weight)[:, None]
     presence = presence.float()[:, 0]
+    asked = weight * is_handed
     presence_loss = F.binary_cross_entropy_with_logits(
-        presence, is_present.float(), weight=weight, reduction="sum"
+        presence, is_present.float(), weight=asked, reduction="sum"
     )
-    total = total + PRESENCE_WEIGHT * presence_loss / weight.sum().clamp(min=1)
+    total = total + PRESENCE_WEIGHT * presence_loss / asked.sum().clamp(min=1)
 
     candidates = output.iou_predictions[:, 1:].argmax(1) + 1
     shown = torch.where(is_ambiguous, candidates, torch.zeros_like(candidates))

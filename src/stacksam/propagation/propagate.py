@@ -1,0 +1,233 @@
+"""From prompted slices through the stack: keyframes, fronts between and beyond them, fusion, stop.
+
+A *keyframe* is a slice whose mask follows from the prompts on it alone. Fronts leave each keyframe
+in both directions, each slice being predicted from its neighbour's soft logits. Beyond the outermost
+keyframes a front goes on until the object ends; between two keyframes the two fronts are fused.
+Slices with corrections only (points, given after the object was prompted elsewhere) refine what
+arrives there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Event
+
+import numpy as np
+
+from stacksam.core.fields import move_logits
+from stacksam.core.prompts import BoxPrompt, MaskPrompt, Prompt, PromptSet
+from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
+
+Progress = Callable[[int, int], None]
+Found = dict[int, SlicePrediction]
+
+PRESENCE_LIMIT = 0.5
+"""A front stops where the object is less likely present than this."""
+
+SCORE_LIMIT = 0.3
+"""A front stops where the predicted IoU falls below this."""
+
+FUSED_LOGIT_LIMIT = 6.0
+"""Logits are clipped before they are fused, so that an overconfident front cannot win alone."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the prompts of one object say about the slices along an axis.
+
+    Attributes
+    ----------
+    axis : int
+    keyframes : dict of slice index to prompts
+        Predicted from their prompts alone, in ascending order.
+    corrections : dict of slice index to prompts
+        Points that refine what arrives from a neighbour.
+    absent : frozenset of int
+        Slices that the user marked as without the object; fronts stop before them.
+    start, stop : int
+        Slices that may be computed.
+    """
+
+    axis: int
+    keyframes: dict[int, tuple[Prompt, ...]]
+    corrections: dict[int, tuple[Prompt, ...]]
+    absent: frozenset[int]
+    start: int
+    stop: int
+
+
+def make_plan(
+    prompts: PromptSet,
+    object_id: int,
+    axis: int,
+    n_slices: int,
+    z_range: tuple[int, int] | None = None,
+) -> Plan:
+    """Sort an object's prompted slices into keyframes, corrections and absences.
+
+    Parameters
+    ----------
+    prompts : PromptSet
+    object_id, axis, n_slices : int
+    z_range : (start, stop), optional
+        Half-open limits of what is computed; keyframes outside it stay as they are.
+
+    Returns
+    -------
+    plan : Plan
+
+    Raises
+    ------
+    ValueError
+        If no slice along the axis says where the object is, or the range is empty.
+    """
+    start, stop = (0, n_slices) if z_range is None else (int(z_range[0]), int(z_range[1]))
+    start, stop = max(start, 0), min(stop, n_slices)
+    if start >= stop:
+        raise ValueError(f"z_range {z_range} holds no slice; this axis has slices 0 to {n_slices - 1}")
+    keyframes, corrections, absent = {}, {}, set()
+    is_first = True  # the slice prompted first is a keyframe even if it has points only
+    ordered = dict.fromkeys(
+        p.index for p in prompts if p.object_id == object_id and p.axis == axis
+    )
+    for index in ordered:
+        here = prompts.on_slice(object_id, index, axis)
+        mask = here[0] if isinstance(here[0], MaskPrompt) else None
+        says_where = any(isinstance(p, BoxPrompt | MaskPrompt) or p.positive for p in here)
+        if mask is not None and mask.is_absent and len(here) == 1:
+            absent.add(index)
+        elif any(isinstance(p, BoxPrompt | MaskPrompt) for p in here) or (is_first and says_where):
+            keyframes[index] = here
+            is_first = False
+        else:
+            corrections[index] = here
+    if not keyframes:
+        raise ValueError(
+            f"object {object_id} has no box, mask or positive point along axis {axis}; add one first"
+        )
+    return Plan(axis, dict(sorted(keyframes.items())), corrections, frozenset(absent), start, stop)
+
+
+def run_plan(
+    predictor: SlicePredictor, plan: Plan, cancel: Event | None = None
+) -> Iterator[tuple[int, SlicePrediction]]:
+    """Predict slice after slice, nearest to the first keyframe first.
+
+    Parameters
+    ----------
+    predictor : SlicePredictor
+    plan : Plan
+    cancel : Event, optional
+        Checked before each slice; what was yielded stays valid.
+
+    Yields
+    ------
+    index, prediction : int, SlicePrediction
+        Each slice at most once. Slices on which the object is absent are left out.
+    """
+    known: Found = {}
+    for index, prompts in plan.keyframes.items():
+        if _is_set(cancel):
+            return
+        known[index] = predictor.from_prompts(plan.axis, index, prompts)
+        yield index, known[index]
+    indices = list(known)
+    for low, high in pairwise(indices):
+        yield from _between(predictor, plan, known[low], known[high], low, high, cancel)
+    for edge, step in ((indices[-1], 1), (indices[0], -1)):
+        yield from _front(predictor, plan, known[edge], edge, step, None, cancel)
+
+
+def _front(
+    predictor: SlicePredictor,
+    plan: Plan,
+    origin: SlicePrediction,
+    index: int,
+    step: int,
+    goal: int | None,
+    cancel: Event | None,
+) -> Iterator[tuple[int, SlicePrediction]]:
+    """Go on from a keyframe until the object ends, the range ends, or just before `goal`."""
+    current = origin
+    while True:
+        index += step
+        if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
+            return
+        if current.is_empty or _is_set(cancel):
+            return
+        current = _continue(predictor, plan, current, index)
+        if not _goes_on(current) and index not in plan.corrections:
+            return
+        yield index, current
+
+
+def _continue(
+    predictor: SlicePredictor, plan: Plan, neighbour: SlicePrediction, index: int
+) -> SlicePrediction:
+    return predictor.from_prompts(plan.axis, index, plan.corrections.get(index, ()), neighbour)
+
+
+def _goes_on(prediction: SlicePrediction) -> bool:
+    return (
+        not prediction.is_empty
+        and prediction.presence >= PRESENCE_LIMIT
+        and prediction.score >= SCORE_LIMIT
+    )
+
+
+def _between(
+    predictor: SlicePredictor,
+    plan: Plan,
+    first: SlicePrediction,
+    last: SlicePrediction,
+    low: int,
+    high: int,
+    cancel: Event | None,
+) -> Iterator[tuple[int, SlicePrediction]]:
+    """Fuse the two fronts between keyframes; each counts more the nearer its keyframe is."""
+    barriers = sorted(i for i in plan.absent if low < i < high)
+    up = dict(_front(predictor, plan, first, low, 1, barriers[0] if barriers else high, cancel))
+    down = dict(_front(predictor, plan, last, high, -1, barriers[-1] if barriers else low, cancel))
+    if _is_set(cancel):
+        return
+    for index in sorted({*up, *down}):
+        if index in up and index in down:
+            yield index, fuse(up[index], down[index], (high - index) / (high - low))
+        else:
+            yield index, up.get(index) or down[index]
+
+
+def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> SlicePrediction:
+    """Blend two predictions of one slice.
+
+    Parameters
+    ----------
+    first, second : SlicePrediction
+    weight : float in [0, 1]
+        Of the first.
+
+    Returns
+    -------
+    fused : SlicePrediction
+        In the field of the weightier one.
+    """
+    if weight < 0.5:
+        first, second, weight = second, first, 1 - weight
+    other = move_logits(second.logits, second.field, first.field)
+    limit = FUSED_LOGIT_LIMIT
+    logits = weight * np.clip(first.logits, -limit, limit)
+    logits = logits + (1 - weight) * np.clip(other, -limit, limit)
+    return SlicePrediction(
+        key=first.key + second.key,
+        plane_shape=first.plane_shape,
+        field=first.field,
+        logits=logits.astype(np.float32),
+        score=weight * first.score + (1 - weight) * second.score,
+        presence=max(first.presence, second.presence),
+    )
+
+
+def _is_set(cancel: Event | None) -> bool:
+    return cancel is not None and cancel.is_set()

@@ -1,0 +1,419 @@
+"""Masks of one slice from the prompts on it, and from the slice beside it.
+
+Every result follows from its inputs alone and carries a key made of them, so that results can be
+remembered: asking again costs nothing, and after an edit only what depends on it is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+
+from stacksam.core.fields import (
+    LOGIT_OUTSIDE,
+    Field,
+    crop_image,
+    crop_labels,
+    field_around,
+    logits_box,
+    move_logits,
+    paste_logits,
+)
+from stacksam.core.masks import box_of, component_at
+from stacksam.core.prompts import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    ScribblePrompt,
+    prompt_to_dict,
+    sample_scribble,
+)
+from stacksam.core.volume import Volume
+from stacksam.core.windows import Window, apply_window, to_grey
+from stacksam.io.embedding_store import MemoryStore
+from stacksam.sam.compact_encoder import Embedding
+from stacksam.sam.predictor import FieldPrediction, FieldPrompts, Predictor
+
+Box = tuple[float, float, float, float]
+
+CLICK_ENCODINGS = 3
+"""Fields tried for a first click, from a middle scale to the object's."""
+
+CLICK_FILL = (0.25, 0.75)
+"""Shares of the field's side between which a clicked object needs no other field."""
+
+START_SIDE = (96, 512)
+"""Limits in pixels of the first field of a click; between them it is half of the slice."""
+
+SCRIBBLE_POINTS = 8
+MASK_LOGIT = 8.0
+EMBEDDING_BUDGET = 512 * 2**20
+SLICE_BUDGET = 128 * 2**20
+PREDICTION_BUDGET = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class SlicePrediction:
+    """The object on one slice.
+
+    Attributes
+    ----------
+    key : bytes
+        Digest of everything the prediction follows from.
+    plane_shape : (height, width)
+    field : Field
+    logits : ndarray of shape (h, w), float32
+        In the field.
+    score : float
+        Predicted IoU in [0, 1].
+    presence : float
+        Probability that the object is on the slice.
+    candidates : tuple of (logits, score)
+        Up to three masks for an ambiguous prompt, the shown one first.
+    given : ndarray of shape (height, width), bool, or None
+        The mask that the user gave, which is honoured exactly.
+    """
+
+    key: bytes
+    plane_shape: tuple[int, int]
+    field: Field
+    logits: np.ndarray
+    score: float
+    presence: float
+    candidates: tuple[tuple[np.ndarray, float], ...] = ()
+    given: np.ndarray | None = None
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """ndarray of shape `plane_shape`, bool."""
+        if self.given is not None:
+            return self.given
+        return paste_logits(self.logits, self.field, self.plane_shape) > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel belongs to the object."""
+        return not (self.logits > 0).any() if self.given is None else not self.given.any()
+
+    @property
+    def confidence(self) -> float:
+        """In [0, 1]."""
+        return self.score * self.presence
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Prompts seen so far and what came out of them."""
+
+    points: tuple[tuple[float, float], ...] = ()
+    signs: tuple[bool, ...] = ()
+    box: Box | None = None
+    field: Field | None = None
+    logits: np.ndarray | None = None
+    is_neighbour: bool = False
+    prediction: FieldPrediction | None = None
+    shown: int = 0
+
+
+class SlicePredictor:
+    """Predict slices of one volume, seen through one window, with one model.
+
+    Parameters
+    ----------
+    volume : Volume
+    window : Window
+    model : Predictor
+    """
+
+    def __init__(self, volume: Volume, window: Window, model: Predictor) -> None:
+        self.volume, self.window, self.model = volume, window, model
+        self.embeddings: MemoryStore[Embedding] = MemoryStore(EMBEDDING_BUDGET, _embedding_bytes)
+        self.slices: MemoryStore[np.ndarray] = MemoryStore(SLICE_BUDGET, lambda image: image.nbytes)
+        self.predictions: MemoryStore[SlicePrediction] = MemoryStore(
+            PREDICTION_BUDGET, lambda p: 2048 + p.logits.nbytes * (1 + len(p.candidates))
+        )
+        self.decoded = 0
+        source = (volume.fingerprint, window.low, window.high, model.fingerprint)
+        self._source = repr(source).encode()
+
+    def pixel_aspect(self, axis: int) -> float:
+        """Pixel height over width in mm on slices across `axis`; 1 where spacing is unknown."""
+        spacing = self.volume.plane_spacing(axis)
+        return 1.0 if spacing is None else spacing[0] / spacing[1]
+
+    def embed(self, axis: int, index: int, field: Field) -> Embedding:
+        """The embedding of a field, computed once."""
+        return self.embeddings.get_or_compute(
+            (axis, index, field), lambda: self.model.encode(self.crop(axis, index, field))
+        )
+
+    def crop(self, axis: int, index: int, field: Field) -> np.ndarray:
+        """What the model sees of a field: (S, S) float32 in [0, 1]."""
+        image = self.slices.get_or_compute(
+            (axis, index), lambda: self.volume.read_slice(index, axis)
+        )
+        return crop_image(image, field, self.model.input_size, self._prepare)
+
+    def _prepare(self, pixels: np.ndarray) -> np.ndarray:
+        return to_grey(apply_window(pixels, self.window))
+
+    def from_prompts(
+        self,
+        axis: int,
+        index: int,
+        prompts: tuple[Prompt, ...],
+        neighbour: SlicePrediction | None = None,
+    ) -> SlicePrediction:
+        """The object as the prompts of one slice say, in their order.
+
+        Parameters
+        ----------
+        axis, index : int
+        prompts : tuple of Prompt
+            On this slice; a mask can only be the first one.
+        neighbour : SlicePrediction, optional
+            Of the slice beside it, from which the prompts correct what goes on here.
+
+        Returns
+        -------
+        prediction : SlicePrediction
+
+        Raises
+        ------
+        ValueError
+            If there is nothing that says where the object is.
+        """
+        if neighbour is None and not any(_says_where(p) for p in prompts):
+            raise ValueError(
+                f"slice {index} has no box, mask or positive point of this object; add one first"
+            )
+        key = self._key(axis, index, prompts, neighbour)
+        return self.predictions.get_or_compute(
+            key, partial(self._play, key, axis, index, prompts, neighbour)
+        )
+
+    def from_neighbour(self, axis: int, index: int, neighbour: SlicePrediction) -> SlicePrediction:
+        """The object as it goes on from the slice beside this one."""
+        return self.from_prompts(axis, index, (), neighbour)
+
+    def _key(
+        self,
+        axis: int,
+        index: int,
+        prompts: tuple[Prompt, ...],
+        neighbour: SlicePrediction | None,
+    ) -> bytes:
+        facts = [{k: v for k, v in prompt_to_dict(p).items() if "_id" not in k} for p in prompts]
+        digest = hashlib.blake2b(self._source, digest_size=16)
+        digest.update(repr((axis, index, facts)).encode())
+        digest.update(b"" if neighbour is None else neighbour.key)
+        return digest.digest()
+
+    def _play(
+        self,
+        key: bytes,
+        axis: int,
+        index: int,
+        prompts: tuple[Prompt, ...],
+        neighbour: SlicePrediction | None,
+    ) -> SlicePrediction:
+        """Decode prompt after prompt, each seeing the logits of those before it."""
+        shape = self.volume.plane_shape(axis)
+        state = _Round()
+        if neighbour is not None:
+            state = self._start_from(neighbour, axis, shape)
+            if not prompts:
+                state = self._decode(axis, index, state)
+        for prompt in prompts:
+            if isinstance(prompt, MaskPrompt):
+                given = prompt.to_array()
+                if len(prompts) == 1 or not given.any():
+                    return self._given(key, axis, given)
+                field, logits = self._mask_logits(axis, given)
+                state = _Round(field=field, logits=logits)
+                continue
+            state = self._with_prompt(state, prompt)
+            if state.field is None and state.box is None and not any(state.signs):
+                continue  # negative points before anything else wait for what they exclude from
+            state = self._decode_with_field(axis, index, state)
+        return self._finish(key, shape, state)
+
+    def _start_from(
+        self, neighbour: SlicePrediction, axis: int, shape: tuple[int, int]
+    ) -> _Round:
+        box = logits_box(neighbour.logits, neighbour.field)
+        field = neighbour.field
+        if box is not None:
+            field = field_around(box, shape, pixel_aspect=self.pixel_aspect(axis))
+        logits = move_logits(neighbour.logits, neighbour.field, field)
+        if self.model.knows_neighbours or box is None:
+            return _Round(field=field, logits=logits, is_neighbour=True)
+        return _Round(field=field, logits=logits, box=_grown(box, 0.05))
+
+    @staticmethod
+    def _with_prompt(state: _Round, prompt: Prompt) -> _Round:
+        points, signs, box = state.points, state.signs, state.box
+        if isinstance(prompt, BoxPrompt):
+            box = prompt.yxyx
+        elif isinstance(prompt, PointPrompt):
+            points, signs = (*points, prompt.yx), (*signs, prompt.positive)
+        elif isinstance(prompt, ScribblePrompt):
+            drawn = [(float(y), float(x)) for y, x in sample_scribble(prompt.points_yx, SCRIBBLE_POINTS)]
+            points, signs = (*points, *drawn), (*signs, *[prompt.positive] * len(drawn))
+        field = None if isinstance(prompt, BoxPrompt) else state.field
+        return replace(state, points=points, signs=signs, box=box, field=field)
+
+    def _decode_with_field(self, axis: int, index: int, state: _Round) -> _Round:
+        """Choose the field for the prompts so far, bring earlier logits there and decode."""
+        shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
+        if state.field is None and state.box is None:
+            return self._zoom(axis, index, state)
+        field = state.field
+        if field is None:
+            assert state.box is not None
+            field = field_around(state.box, shape, pixel_aspect=aspect)
+            if state.prediction is not None:  # a box after other prompts starts anew
+                state = _Round(state.points, state.signs, state.box)
+        elif state.points and not field.contains(_pixel_box(state.points[-1])):
+            found = None if state.logits is None else logits_box(state.logits, field)
+            box = _union(found, _pixel_box(state.points[-1]))
+            wider = field_around(box, shape, pixel_aspect=aspect)
+            if state.logits is not None:
+                state = replace(state, logits=move_logits(state.logits, field, wider))
+            field = wider
+        return self._decode(axis, index, replace(state, field=field))
+
+    def _zoom(self, axis: int, index: int, state: _Round) -> _Round:
+        """Find the scale of a clicked object: look from a middle distance, then go closer or away."""
+        shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
+        around = partial(field_around, plane_shape=shape, pixel_aspect=aspect)
+        click = next(p for p, positive in zip(state.points, state.signs, strict=True) if positive)
+        side = float(np.clip(max(shape[0] * aspect, shape[1]) / 2, *START_SIDE))
+        field = around(_square(click, side, aspect), fill=1.0)
+        tried: list[Field] = []
+        while True:
+            tried.append(field)
+            looked = self._decode(axis, index, _Round(state.points, state.signs, field=field))
+            field = self._better_field(looked, click, around)
+            if field in tried or len(tried) == CLICK_ENCODINGS:
+                return looked
+
+    @staticmethod
+    def _better_field(looked: _Round, click: tuple[float, float], around: partial) -> Field:
+        """The field that suits the object found, or the same one if it already does."""
+        field, logits = looked.field, looked.logits
+        assert field is not None and logits is not None
+        size = logits.shape[0]
+        mask = component_at(logits > 0, tuple(field.to_field(np.array([click]), size)[0]))
+        box = box_of(mask)
+        if box is None:  # nothing under the click: look closer
+            return around(_square(click, field.width / 2, field.width / field.height), fill=1.0)
+        fill = max(box[2] - box[0], box[3] - box[1]) / size
+        touches = box[0] == 0 or box[1] == 0 or box[2] == size or box[3] == size
+        if CLICK_FILL[0] <= fill <= CLICK_FILL[1] and not touches:
+            return field
+        found = logits_box(np.where(mask, 1.0, -1.0), field)
+        assert found is not None
+        return around(_grown(found, 0.5) if touches else found)
+
+    def _decode(self, axis: int, index: int, state: _Round) -> _Round:
+        field, model = state.field, self.model
+        assert field is not None
+        points = [
+            (float(y), float(x))
+            for y, x in field.to_field(np.array(state.points).reshape(-1, 2), model.input_size)
+        ]
+        prompts = FieldPrompts(
+            points_yx=tuple(points),
+            is_positive=state.signs,
+            box_yxyx=None if state.box is None else _box_to_field(state.box, field, model.input_size),
+            logits=state.logits,
+            is_neighbour=state.is_neighbour,
+        )
+        prediction = model.decode(self.embed(axis, index, field), prompts)
+        self.decoded += 1
+        is_ambiguous = (
+            len(state.signs) == 1 and state.box is None and state.logits is None
+        )
+        shown = 1 + int(np.argmax(prediction.scores[1:])) if is_ambiguous else 0
+        return replace(
+            state,
+            logits=prediction.logits[shown],
+            is_neighbour=False,
+            prediction=prediction,
+            shown=shown,
+        )
+
+    def _finish(self, key: bytes, shape: tuple[int, int], state: _Round) -> SlicePrediction:
+        field, prediction = state.field, state.prediction
+        assert field is not None and prediction is not None and state.logits is not None
+        order = [state.shown, *(i for i in np.argsort(-prediction.scores) if i != state.shown)]
+        candidates = tuple((prediction.logits[i], float(prediction.scores[i])) for i in order[:3])
+        return SlicePrediction(
+            key, shape, field, state.logits, float(prediction.scores[state.shown]),
+            prediction.presence, candidates,
+        )
+
+    def _given(self, key: bytes, axis: int, mask: np.ndarray) -> SlicePrediction:
+        """A mask that the user gave; an empty one says that the object is absent."""
+        field, logits = self._mask_logits(axis, mask)
+        presence = float(mask.any())
+        return SlicePrediction(key, mask.shape, field, logits, 1.0, presence, given=mask)  # type: ignore[arg-type]
+
+    def _mask_logits(self, axis: int, mask: np.ndarray) -> tuple[Field, np.ndarray]:
+        shape, size = (mask.shape[0], mask.shape[1]), self.model.logits_size
+        box = box_of(mask) or (0, 0, *shape)
+        field = field_around(box, shape, pixel_aspect=self.pixel_aspect(axis))
+        inside = crop_labels(mask, field, 2 * size).reshape(size, 2, size, 2).mean((1, 3))
+        if not inside.any():
+            return field, np.full((size, size), LOGIT_OUTSIDE, np.float32)
+        return field, (MASK_LOGIT * (2 * inside - 1)).astype(np.float32)
+
+
+def _says_where(prompt: Prompt) -> bool:
+    return isinstance(prompt, BoxPrompt | MaskPrompt) or prompt.positive
+
+
+def _embedding_bytes(embedding: Embedding) -> int:
+    tensors = [embedding.image_embedding, *(embedding.skips or ())]
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _pixel_box(yx: tuple[float, float]) -> Box:
+    y, x = yx
+    return (y, x, y + 1.0, x + 1.0)
+
+
+def _square(center: tuple[float, float], width: float, aspect: float) -> Box:
+    """A box around a point, `width` wide and as high in millimetres."""
+    (y, x), height = center, width / aspect
+    return (y + 0.5 - height / 2, x + 0.5 - width / 2, y + 0.5 + height / 2, x + 0.5 + width / 2)
+
+
+def _grown(box: Box, share: float) -> Box:
+    """A box made larger on each side by a share of its extent."""
+    y0, x0, y1, x1 = box
+    dy, dx = share * (y1 - y0), share * (x1 - x0)
+    return (y0 - dy, x0 - dx, y1 + dy, x1 + dx)
+
+
+def _union(first: Box | None, second: Box) -> Box:
+    if first is None:
+        return second
+    return (
+        min(first[0], second[0]),
+        min(first[1], second[1]),
+        max(first[2], second[2]),
+        max(first[3], second[3]),
+    )
+
+
+def _box_to_field(box: Box, field: Field, size: int) -> Box:
+    """Half-open edges, so pixel edges and not centres are mapped."""
+    y0, x0, y1, x1 = box
+    sy, sx = size / field.height, size / field.width
+    return ((y0 - field.y) * sy, (x0 - field.x) * sx, (y1 - field.y) * sy, (x1 - field.x) * sx)

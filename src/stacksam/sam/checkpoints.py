@@ -1,0 +1,102 @@
+"""The built-in model's checkpoint: half-precision safetensors that carry their own description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from stacksam.core.errors import CheckpointError
+from stacksam.sam.model import CompactConfig, PromptableModel, build_compact
+
+FORMAT = "stacksam-compact-1"
+
+
+def save_compact(
+    path: str | Path, model: PromptableModel, config: CompactConfig, description: dict[str, Any]
+) -> None:
+    """Write a compact model's weights.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced only once the new file is complete.
+    model : PromptableModel
+    config : CompactConfig
+    description : dict
+        How it was trained; plain JSON types.
+    """
+    path = Path(path)
+    tensors = {
+        name: value.detach().cpu().to(torch.float16).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    text = json.dumps({"format": FORMAT, "model": config.to_dict(), "training": description})
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, metadata={"stacksam": text})
+    os.replace(temporary, path)
+
+
+def load_compact(path: str | Path) -> tuple[PromptableModel, dict[str, Any]]:
+    """Read a compact model's weights.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    model : PromptableModel
+        In float32, in evaluation mode.
+    description : dict
+        What `save_compact` wrote: format, model and training.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or not a compact model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"the checkpoint {path.name} is missing; give the path of a safetensors file or "
+            "install the package again"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("stacksam", "")
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path.name} cannot be read ({_first_line(error)}); get it again"
+        ) from error
+    try:
+        description = json.loads(text)
+        if description["format"] != FORMAT:
+            raise KeyError(description["format"])
+        model = build_compact(CompactConfig.from_dict(description["model"]))
+        model.load_state_dict(tensors)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path.name} does not hold a compact model of this version; "
+            "choose another file or update StackSAM"
+        ) from error
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise CheckpointError(f"the checkpoint {path.name} holds numbers that are not finite")
+    return model.eval(), description
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

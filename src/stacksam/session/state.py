@@ -1,0 +1,85 @@
+"""The facts of a session: frozen, comparable, small. Arrays live beside them, not in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from stacksam.core.prompts import Prompt, PromptSet
+
+Color = tuple[float, float, float]
+
+GOLDEN_TURN = 0.618033988749895
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a user sees of an object in the list.
+
+    Attributes
+    ----------
+    object_id : int
+    name : str
+    label_id : int or None
+        Its value in the labels once it is committed.
+    color : (red, green, blue) in [0, 1]
+    is_locked : bool
+        Whether later objects may not overwrite it.
+    prompts : tuple of Prompt
+        In order.
+    """
+
+    object_id: int
+    name: str
+    label_id: int | None
+    color: Color
+    is_locked: bool = False
+    prompts: tuple[Prompt, ...] = ()
+
+    @property
+    def locked(self) -> bool:
+        """Alias of `is_locked`."""
+        return self.is_locked
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that undo brings back, except the labels themselves.
+
+    Attributes
+    ----------
+    prompts : PromptSet
+    objects : mapping of object id to ObjectInfo
+        Without their prompts, which `prompts` holds.
+    next_prompt_id : int
+        Ids are never used twice, not even after undo.
+    """
+
+    prompts: PromptSet = PromptSet()
+    objects: Mapping[int, ObjectInfo] = field(default_factory=lambda: MappingProxyType({}))
+
+    def with_object(self, info: ObjectInfo) -> State:
+        """A new state in which the object is as described."""
+        return replace(self, objects=MappingProxyType({**self.objects, info.object_id: info}))
+
+    def without_object(self, object_id: int) -> State:
+        """A new state without the object and its prompts."""
+        kept = {k: v for k, v in self.objects.items() if k != object_id}
+        return replace(
+            self,
+            prompts=self.prompts.cleared(object_id),
+            objects=MappingProxyType(kept),
+        )
+
+
+def new_object(object_id: int) -> ObjectInfo:
+    """An object with a default name and a colour far from its neighbours'."""
+    return ObjectInfo(object_id, f"object {object_id}", None, _color_of(object_id))
+
+
+def _color_of(number: int) -> Color:
+    from colorsys import hsv_to_rgb
+
+    red, green, blue = hsv_to_rgb((number * GOLDEN_TURN) % 1.0, 0.75, 1.0)
+    return (red, green, blue)
