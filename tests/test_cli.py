@@ -70,8 +70,8 @@ def test_segment_hands_on_what_was_given(run, segmented, flag, window):
 def test_without_flags_the_prompts_file_decides(run, segmented):
     run(*SEGMENT)
     options = segmented.seen[0][3]
-    assert "window" not in options
-    assert "axis" not in options
+    assert options["window"] is None
+    assert options["axis"] is None
 
 
 @pytest.mark.parametrize(

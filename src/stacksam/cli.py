@@ -100,9 +100,16 @@ def segment(
     with _in_a_sentence(ctx, f"{out.name} was not written."), _progress("Segmenting") as progress:
         from stacksam.session import segment_file
 
-        given = {"window": _parse_window(window), "axis": axis}
-        options = {name: value for name, value in given.items() if value is not None}
-        segment_file(image, prompts, out, model=model, device=device, progress=progress, **options)
+        segment_file(
+            image,
+            prompts,
+            out,
+            model=model,
+            window=_parse_window(window),
+            axis=axis,
+            device=device,
+            progress=progress,
+        )
     typer.echo(f"Wrote {out}")
 
 

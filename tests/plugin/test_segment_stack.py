@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from window_support import PATIENCE
 
 pytest.importorskip("qtpy.QtWidgets", exc_type=ImportError)
@@ -103,7 +104,7 @@ def test_box_to_labels(viewer, widget, sessions, qtbot):
     (session,) = sessions
     assert (session.axis, session.index) == (0, 2)
     assert session.volume.spacing_zyx == pytest.approx(SPACING["scale"])
-    assert session.window == "auto"
+    assert session.window == tuple(image.contrast_limits)
     assert widget.status.text() == "Object 1: 5 slices."
 
 
@@ -208,7 +209,8 @@ def test_a_four_axis_image_is_refused(viewer, widget, errors):
 
 
 @pytest.mark.parametrize(
-    ("choice", "window"), [("contrast limits", (-1.5, 2.0)), ("ct-lung", "ct-lung")]
+    ("choice", "window"),
+    [("contrast limits", (-1.5, 2.0)), ("ct-lung", "ct-lung"), ("auto", "auto")],
 )
 def test_window_is_what_the_user_chose(viewer, widget, sessions, qtbot, choice, window):
     add_ct(viewer, contrast_limits=(-1.5, 2.0))
@@ -229,6 +231,7 @@ def test_flat_colour_image(viewer, widget, sessions, qtbot):
     qtbot.waitUntil(lambda: "photo StackSAM labels" in viewer.layers, timeout=PATIENCE)
     assert viewer.layers["photo StackSAM labels"].data.shape == (40, 60)
     assert sessions[0].volume.rgb
+    assert sessions[0].window == "auto"
 
 
 def test_images_are_offered_as_layers_come_and_go(viewer, widget):
@@ -254,7 +257,8 @@ def test_two_images_have_labels_of_their_own(viewer, widget, qtbot):
 def test_samples_open_from_the_menu(viewer):
     for key in ("abdomen_ct", "nuclei"):
         viewer.open_sample("napari-stacksam", key)
-    assert len(viewer.layers) == 2
+    assert [layer.name for layer in viewer.layers] == ["Abdomen CT", "Nuclei"]
+    assert viewer.layers["Abdomen CT"].contrast_limits == [-160.0, 240.0]
 
 
 def test_closing_the_dock_leaves_the_viewer_working(viewer, widget, qtbot):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+
 from window_support import PATIENCE
 
 pytest.importorskip("qtpy.QtWidgets", exc_type=ImportError)

@@ -1,1 +1,1 @@
-"""Volume geometry, slices and fields, prompts, windowing, masks and metrics (numpy, scipy, scikit-image only)."""
+"""Volumes, slices and fields, prompts, windows, masks, metrics: numpy, scipy, scikit-image only."""

@@ -47,7 +47,7 @@ class Field:
     width: float
 
     def to_field(self, points_yx: np.ndarray, size: int) -> np.ndarray:
-        """Map slice coordinates (pixel centres are integers) to a (size, size) grid's coordinates."""
+        """Map slice coordinates (pixel centres are integers) to those of a (size, size) grid."""
         points = np.asarray(points_yx, dtype=np.float64)
         scale = np.array([size / self.height, size / self.width])
         return (points + 0.5 - np.array([self.y, self.x])) * scale - 0.5
@@ -109,7 +109,8 @@ def field_around(
 
 def whole_slice(plane_shape: tuple[int, int], *, pixel_aspect: float = 1.0) -> Field:
     """The field that shows all of a slice."""
-    return field_around((0, 0, *plane_shape), plane_shape, pixel_aspect=pixel_aspect, fill=1.0)
+    box = (0.0, 0.0, float(plane_shape[0]), float(plane_shape[1]))
+    return field_around(box, plane_shape, pixel_aspect=pixel_aspect, fill=1.0, snap=False)
 
 
 def _snapped_side(side: float, plane_side: float, snap: bool) -> float:
@@ -268,7 +269,9 @@ def _weights(
 ) -> sparse.csr_array:
     """Triangle-filter weights (target_count, source_count) that average when shrinking."""
     source_step, target_step = source_extent / source_count, target_extent / target_count
-    centers = (target_start + (np.arange(target_count) + 0.5) * target_step - source_start) / source_step
+    centers = (
+        target_start + (np.arange(target_count) + 0.5) * target_step - source_start
+    ) / source_step
     support = max(1.0, target_step / source_step)
     taps = np.arange(math.ceil(2 * support) + 1)
     first = np.ceil(centers - 0.5 - support).astype(int)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +38,8 @@ class Volume:
         True if the last axis holds red, green and blue.
     name : str
         For display only.
+    notes : sequence of str
+        What a reader has to say about the geometry, one sentence each; kept as `notes`.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Volume:
         affine: Any = None,
         rgb: bool = False,
         name: str = "",
+        notes: Iterable[str] = (),
     ) -> None:
         self._data = _as_stack(_as_array_like(data), bool(rgb))
         self._dtype = np.dtype(self._data.dtype).newbyteorder("=")
@@ -67,6 +71,7 @@ class Volume:
         self._spacing_zyx = _resolve_spacing(spacing_zyx, self._affine)
         self._fingerprint: str | None = None
         self.name = str(name)
+        self.notes = tuple(notes)
 
     @property
     def data(self) -> Any:

@@ -36,9 +36,13 @@ class Window:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.low) and np.isfinite(self.high)):
-            raise ValueError(f"window limits are {self.low} and {self.high}; they have to be finite")
+            raise ValueError(
+                f"window limits are {self.low} and {self.high}; they have to be finite"
+            )
         if self.low > self.high:
-            raise ValueError(f"window low is {self.low} and high is {self.high}; give low before high")
+            raise ValueError(
+                f"window low is {self.low} and high is {self.high}; give low before high"
+            )
 
 
 PRESETS = {
@@ -81,7 +85,9 @@ def resolve_window(volume: Volume, spec: WindowSpec = "auto") -> Window:
             return PRESETS[spec]
         if spec not in ("auto", "full"):
             names = ", ".join(["auto", "full", *PRESETS])
-            raise ValueError(f"window {spec!r} is unknown; choose one of {names} or give (low, high)")
+            raise ValueError(
+                f"window {spec!r} is unknown; choose one of {names} or give (low, high)"
+            )
         return _window_of_sample(volume.sample_values(), spec)
     try:
         low, high = (float(value) for value in spec)

@@ -72,8 +72,8 @@ def run_demo(
     Returns
     -------
     figures : dict
-        ``{"samples": {sample: {"dice": {object's name: Dice}, "mean": mean}}, "labels": {sample: Path},
-        "picture": Path}``, Dice being that of the whole 3D object against the truth.
+        ``"samples"``: by sample, ``{"dice": {object's name: Dice}, "mean": mean}`` of the whole 3D
+        objects against the truth; ``"labels"``: file by sample; ``"picture"``: file.
 
     Raises
     ------

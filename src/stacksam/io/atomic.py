@@ -1,9 +1,10 @@
-"""Write a file completely or not at all."""
+"""Write a file or folder completely or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from stacksam.core.errors import WriteError
 
-_DOUBLE_SUFFIXES = (".nii.gz", ".ome.tiff", ".ome.tif")
+_DOUBLE_SUFFIXES = (".nii.gz", ".ome.tiff", ".ome.tif", ".ome.zarr")
 
 
 def full_suffix(path: str | os.PathLike[str]) -> str:
@@ -58,21 +59,82 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     ['notes.txt']
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise WriteError(f"{target.name} cannot be written: its folder does not exist; create it")
     if target.is_dir():
         raise WriteError(f"{target.name} cannot be written: it is a folder; choose a file name")
-    temporary = target.with_name(f".stacksam-{uuid.uuid4().hex[:12]}{full_suffix(target)}")
+    temporary = _beside(target)
+    with _explained(target):
+        try:
+            yield temporary
+            _flush_to_disk(temporary)
+            os.replace(temporary, target)
+        finally:
+            _remove(temporary)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path` that replaces it once the block has finished.
+
+    Whether an existing folder may be replaced is for the caller to decide. It is set aside by one
+    renaming, the new one takes its place by another, and only then is the old one deleted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder to write, in an existing folder.
+
+    Yields
+    ------
+    temporary : Path
+        Removed if the block raises.
+
+    Raises
+    ------
+    WriteError
+        If `path` is a file, or as for `atomic_path`.
+    """
+    target = Path(path)
+    if target.is_file():
+        raise WriteError(f"{target.name} cannot be written: a file has that name; choose another")
+    temporary = _beside(target)
+    with _explained(target):
+        try:
+            temporary.mkdir()
+            yield temporary
+            _replace_folder(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    if not target.exists():
+        os.replace(new, target)
+        return
+    old = new.with_name(f"{new.name}-old")
+    os.replace(target, old)
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, target)
+        os.replace(new, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    if not target.parent.is_dir():
+        raise WriteError(f"{target.name} cannot be written: its folder does not exist; create it")
+    return target.with_name(f".stacksam-{uuid.uuid4().hex[:12]}{full_suffix(target)}")
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    """Turn an operating system error into one sentence."""
+    try:
+        yield
     except WriteError:
         raise
     except OSError as error:
         raise WriteError(f"{target.name} was not written: {_reason(error)}") from error
-    finally:
-        _remove(temporary)
 
 
 def _reason(error: OSError) -> str:

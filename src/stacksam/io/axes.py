@@ -34,9 +34,10 @@ def pick_index(choice: Choice, count: int, word: str, name: str, labels: Sequenc
     ReadError
         If several exist and none is chosen, or the choice does not exist.
     """
-    listed = ", ".join(f"{i} ({labels[i]})" if i < len(labels) else str(i) for i in range(count))
+    shown = [f"{i} ({labels[i]})" if i < len(labels) else str(i) for i in range(min(count, 20))]
+    listed = ", ".join(shown)
     if count > 20:
-        listed = f"0 to {count - 1}"
+        listed = f"{listed} ... {count - 1}" if labels else f"0 to {count - 1}"
     plural = {"channel": "channels", "time": "time points", "series": "series"}[word]
     if choice is None:
         if count == 1:
@@ -112,12 +113,13 @@ def make_volume(
     rgb: bool,
     spacing_zyx: Sequence[float] | None = None,
     affine: np.ndarray | None = None,
+    notes: Sequence[str] = (),
 ) -> Volume:
     """Build the volume; what `Volume` refuses becomes a `ReadError` with the file's name."""
     if isinstance(data, np.ndarray):
         data = np.ascontiguousarray(data)
     try:
-        return Volume(data, spacing_zyx, affine, rgb=rgb, name=name)
+        return Volume(data, spacing_zyx, affine, rgb=rgb, name=name, notes=notes)
     except (TypeError, ValueError) as error:
         raise ReadError(f"{name} cannot be used: {error}") from error
 

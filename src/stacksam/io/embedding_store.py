@@ -54,12 +54,13 @@ class MemoryStore(Generic[T]):
                 self._values.move_to_end(key)
                 return self._values[key]
         value = compute()
+        size = self._size_of(value)
         with self._lock:
             self.computed += 1
-            if key not in self._values:
+            if key not in self._values and size <= self.budget:
                 self._values[key] = value
-                self.used += self._size_of(value)
-            while self.used > self.budget and self._values:
+                self.used += size
+            while self.used > self.budget:
                 _, dropped = self._values.popitem(last=False)
                 self.used -= self._size_of(dropped)
         return value

@@ -21,7 +21,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def read_picture(
-    path: Path, suffix: str, channel: Choice, time: int | None, series: int | None
+    path: Path, suffix: str, channel: Choice, time: int | None, series: Choice
 ) -> Volume:
     """Read a picture as stored: 8 or 16 bit, grey or colour; alpha is dropped, no EXIF rotation.
 

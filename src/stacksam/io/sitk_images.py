@@ -35,9 +35,7 @@ _BLOCK = 2**20
 _display_lock = threading.Lock()
 
 
-def read_sitk(
-    path: Path, suffix: str, channel: Choice, time: int | None, series: int | None
-) -> Volume:
+def read_sitk(path: Path, suffix: str, channel: Choice, time: int | None, series: Choice) -> Volume:
     """Read a file SimpleITK knows; voxels equal `SimpleITK.GetArrayFromImage`.
 
     A 2D file becomes one slice. Its thickness is taken from the header where the format has one

@@ -24,9 +24,7 @@ SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".btf", ".tf8", ".lsm")
 LAZY_BYTES = 2**30  # larger series are read page by page when needed
 
 
-def read_tiff(
-    path: Path, suffix: str, channel: Choice, time: int | None, series: int | None
-) -> Volume:
+def read_tiff(path: Path, suffix: str, channel: Choice, time: int | None, series: Choice) -> Volume:
     """Read one series of a TIFF file.
 
     The spacing is known only where z, y and x are: ImageJ and OME metadata count, the resolution

@@ -41,4 +41,5 @@ def in_mm(unit: str | None) -> float:
     (0.001, 1e-06, nan)
     """
     plain = (unit or "").strip().replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").lower()
-    return _PER_MM.get(plain, _PER_MM.get(plain.removesuffix("s"), math.nan))
+    singular = plain[:-1] if len(plain) > 3 and plain.endswith("s") else plain
+    return _PER_MM.get(singular, math.nan)

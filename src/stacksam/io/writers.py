@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from stacksam.core.errors import ReadError, WriteError
 from stacksam.core.volume import Volume
-from stacksam.io import sitk_images
-from stacksam.io.atomic import atomic_path, full_suffix
+from stacksam.io import sitk_images, zarr_labels
+from stacksam.io.atomic import atomic_folder, atomic_path, full_suffix
 from stacksam.io.geometry import is_orthonormal, itk_from_volume
 from stacksam.io.readers import read
 
@@ -27,9 +28,13 @@ def write_labels(path: str | os.PathLike[str], labels: Any, like: Volume | None 
     path : str or path-like
         The extension chooses the format: ``.nii .nii.gz .nrrd .mha`` keep spacing, origin and
         direction; ``.tif .tiff`` (ImageJ) and ``.ome.tif .ome.tiff`` keep the spacing; ``.png``
-        holds a single slice and no spacing. An existing file is replaced.
+        holds a single slice and no spacing. ``.ome.zarr`` is an OME-Zarr 0.4 label image in levels
+        and keeps the spacing for every reader, direction and origin for ours; ``.zarr`` is a plain
+        array with the geometry in its attributes. ``image.ome.zarr/labels/NAME`` adds the labels to
+        an existing image. An existing file is replaced; a folder only if it holds such labels.
     labels : array-like of shape (Z, Y, X) or (Y, X), integer or bool
-        0 is background. Stored in the smallest of uint8, uint16 and uint32 that holds them.
+        0 is background. Stored in the smallest of uint8, uint16 and uint32 that holds them. Zarr
+        formats take a lazy array a few slices at a time.
     like : Volume, optional
         The image the labels belong to; its geometry is written.
 
@@ -52,40 +57,69 @@ def write_labels(path: str | os.PathLike[str], labels: Any, like: Volume | None 
     path = Path(path)
     suffix = full_suffix(path)
     write = _WRITERS.get(suffix)
+    if zarr_labels.is_zarr_target(path):
+        _write_folder(path, labels, like)
+        return
     if write is None:
         raise WriteError(
             f"{path.name} has an extension labels cannot be written to; use one of "
-            f"{', '.join(sorted(_WRITERS))}"
+            f"{', '.join(sorted((*_WRITERS, '.zarr', '.ome.zarr')))}"
         )
-    stack = _checked_labels(labels, like)
-    with atomic_path(path) as temporary:
-        try:
-            write(temporary, stack, like)
+    stack = np.asarray(_as_stack(labels, like))
+    stack = stack.astype(_smallest_type(stack))
+    with atomic_path(path) as temporary, _explained(path):
+        write(temporary, stack, like)
+        _verify(temporary, stack)
+
+
+def _write_folder(path: Path, labels: Any, like: Volume | None) -> None:
+    stack = _as_stack(labels, like)
+    dtype = _smallest_type(stack)
+    with _explained(path):
+        zarr_labels.check_target(path)
+        zarr_labels.prepare_labels_group(path)
+        with atomic_folder(path) as temporary:
+            zarr_labels.write_zarr(temporary, path, stack, dtype, like)
             _verify(temporary, stack)
-        except (RuntimeError, ReadError) as error:
-            raise WriteError(
-                f"{path.name} was not written: the disk may be full or the folder write-protected; "
-                "free some space or choose another folder"
-            ) from error
+        zarr_labels.register_label(path)
 
 
-def _checked_labels(labels: Any, like: Volume | None) -> np.ndarray:
-    """Return the labels as (Z, Y, X) in the smallest fitting type."""
-    stack = np.asarray(labels)
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what format libraries raise into one sentence."""
+    try:
+        yield
+    except (RuntimeError, ReadError) as error:
+        raise WriteError(
+            f"{path.name} was not written: the disk may be full or the folder write-protected; "
+            "free some space or choose another folder"
+        ) from error
+
+
+def _as_stack(labels: Any, like: Volume | None) -> Any:
+    """Return the labels as an array-like (Z, Y, X), lazy if they are."""
+    stack = labels if hasattr(labels, "dtype") and np.ndim(labels) == 3 else np.asarray(labels)
     if stack.ndim == 2:
         stack = stack[np.newaxis]
-    if stack.ndim != 3 or stack.size == 0:
+    if stack.ndim != 3 or 0 in stack.shape:
         raise ValueError(f"labels have shape {np.shape(labels)}; expected (Z, Y, X), none of it 0")
     if like is not None and stack.shape != like.shape:
         raise ValueError(f"labels have shape {stack.shape}, but the image has {like.shape}")
-    if stack.dtype.kind not in "biu":
-        _refuse_fractions(stack)
-    low, high = stack.min(), stack.max()
+    return stack
+
+
+def _smallest_type(stack: Any) -> type[np.unsignedinteger]:
+    """Return the smallest type that holds the labels, which are looked through slab by slab."""
+    low, high = 0, 0
+    for _, slab in zarr_labels.slabs(stack):
+        if slab.dtype.kind not in "biu":
+            _refuse_fractions(slab)
+        low, high = min(low, slab.min()), max(high, slab.max())
     if low < 0:
         raise ValueError(f"labels hold {low}; label ids are 0 (background) or positive")
     for dtype in (np.uint8, np.uint16, np.uint32):
         if high <= np.iinfo(dtype).max:
-            return stack.astype(dtype)
+            return dtype
     raise ValueError(f"labels hold {high}; the largest id a file can hold is 4294967295")
 
 
@@ -96,9 +130,10 @@ def _refuse_fractions(stack: np.ndarray) -> None:
         )
 
 
-def _verify(path: Path, stack: np.ndarray) -> None:
+def _verify(path: Path, stack: Any) -> None:
     """Read the file back; ITK's NIfTI writer reports success on a full disk."""
-    if not np.array_equal(np.asarray(read(path).data), stack):
+    again = read(path).data
+    if not all(np.array_equal(again[part], slab) for part, slab in zarr_labels.slabs(stack)):
         raise WriteError("the written labels differ from the given ones; the disk may be failing")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stacksam.core.volume import AXIS_NAMES, Volume
-from stacksam.core.windows import resolve_window
+from stacksam.core.windows import WindowSpec, resolve_window
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
@@ -15,25 +15,26 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]
 
 
-def volume_to_layer(volume: Volume) -> tuple[Any, dict[str, Any], str]:
+def volume_to_layer(volume: Volume, window: WindowSpec = "auto") -> tuple[Any, dict[str, Any], str]:
     """Turn a volume into napari's (data, options, layer type).
 
-    The layer's world is the volume's: voxel centres land where `Volume.affine` puts them. Spacing goes
-    into ``scale``, where other plugins look for it, and only direction and origin into ``affine``.
-    Without a known spacing the layer stays in pixels.
+    The layer's world is the volume's: voxel centres land where `Volume.affine` puts them. Spacing
+    goes into ``scale``, where other plugins look for it, and only direction and origin into
+    ``affine``. Without a known spacing the layer stays in pixels. The window becomes the
+    contrast limits.
 
     Returns
     -------
     layer_data : tuple of (array-like, dict, "image")
     """
-    window = resolve_window(volume, "auto")
+    limits = resolve_window(volume, window)
     options: dict[str, Any] = {
         "name": volume.name or "volume",
         "rgb": volume.rgb,
         "axis_labels": AXIS_NAMES,
     }
-    if not volume.rgb and window.high > window.low:
-        options["contrast_limits"] = (window.low, window.high)
+    if not volume.rgb and limits.high > limits.low:
+        options["contrast_limits"] = (limits.low, limits.high)
     if volume.spacing_zyx is not None:
         options |= {"scale": volume.spacing_zyx, "units": ("mm",) * 3}
     if volume.affine is not None:
@@ -42,7 +43,7 @@ def volume_to_layer(volume: Volume) -> tuple[Any, dict[str, Any], str]:
 
 
 def layer_to_volume(layer: Image | Labels) -> Volume:
-    """Turn an image or labels layer into a volume; spacing and place are kept if it has length units.
+    """Turn an image or labels layer into a volume, with spacing and place if its units are lengths.
 
     Raises
     ------
@@ -52,8 +53,8 @@ def layer_to_volume(layer: Image | Labels) -> Volume:
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     if layer.ndim not in (2, 3):
         raise ValueError(
-            f"layer '{layer.name}' has {layer.ndim} axes; StackSAM takes 2 or 3, so choose one time "
-            "point or channel first (Layer > Split Stack)"
+            f"layer '{layer.name}' has {layer.ndim} axes; StackSAM takes 2 or 3, so choose one "
+            "time point or channel first (Layer > Split Stack)"
         )
     is_rgb = bool(getattr(layer, "rgb", False))
     return Volume(
@@ -62,7 +63,7 @@ def layer_to_volume(layer: Image | Labels) -> Volume:
 
 
 def affine_mm(layer: Layer) -> np.ndarray | None:
-    """Return the (4, 4) matrix from voxels (z, y, x, 1) to mm of a 3D layer, None without lengths."""
+    """Return the (4, 4) matrix from voxels to mm (z, y, x) of a 3D layer, None without lengths."""
     if layer.ndim != 3 or not all(unit.is_compatible_with("mm") for unit in layer.units):
         return None
     to_mm = np.array([(1.0 * unit).to("mm").magnitude for unit in layer.units])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BOX_LAYER = "StackSAM box"
 LABELS_SUFFIX = "StackSAM labels"
-LAYER_LIMITS = "contrast limits"
+LAYER_LIMITS = "contrast limits"  # the first choice: the model sees what the user sees
 
 
 def open_session(volume: Volume, window: Any) -> "Session":
@@ -32,7 +32,7 @@ class SegmentStack(SegmentWidget):
     """`SegmentWidget` wired to the layers of a viewer."""
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__(windows=["auto", LAYER_LIMITS, "full", *PRESETS])
+        super().__init__(windows=[LAYER_LIMITS, "auto", "full", *PRESETS])
         self._viewer = napari_viewer
         self._image: Image | None = None  # the one being segmented
         self.draw_requested.connect(self._on_draw)

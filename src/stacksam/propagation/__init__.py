@@ -1,6 +1,6 @@
 """From one slice to the next: prompts become masks, masks become the neighbour's prompts."""
 
 from stacksam.propagation.propagate import Plan, make_plan, run_plan
-from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
+from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor, says_where
 
-__all__ = ["Plan", "SlicePrediction", "SlicePredictor", "make_plan", "run_plan"]
+__all__ = ["Plan", "SlicePrediction", "SlicePredictor", "make_plan", "run_plan", "says_where"]

@@ -1,23 +1,30 @@
 """From prompted slices through the stack: keyframes, fronts between and beyond them, fusion, stop.
 
 A *keyframe* is a slice whose mask follows from the prompts on it alone. Fronts leave each keyframe
-in both directions, each slice being predicted from its neighbour's soft logits. Beyond the outermost
-keyframes a front goes on until the object ends; between two keyframes the two fronts are fused.
-Slices with corrections only (points, given after the object was prompted elsewhere) refine what
-arrives there.
+in both directions, each slice being predicted from its neighbour's soft logits. Beyond the
+outermost keyframes a front goes on until the object ends; between two keyframes the two fronts are
+fused. Slices with corrections only (points, given after the object was prompted elsewhere) refine
+what arrives there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from threading import Event
 
 import numpy as np
 
 from stacksam.core.fields import move_logits
-from stacksam.core.prompts import BoxPrompt, MaskPrompt, Prompt, PromptSet
+from stacksam.core.prompts import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    PromptSet,
+    ScribblePrompt,
+)
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
 Progress = Callable[[int, int], None]
@@ -86,26 +93,27 @@ def make_plan(
     start, stop = (0, n_slices) if z_range is None else (int(z_range[0]), int(z_range[1]))
     start, stop = max(start, 0), min(stop, n_slices)
     if start >= stop:
-        raise ValueError(f"z_range {z_range} holds no slice; this axis has slices 0 to {n_slices - 1}")
+        raise ValueError(
+            f"z_range {z_range} holds no slice; this axis has slices 0 to {n_slices - 1}"
+        )
     keyframes, corrections, absent = {}, {}, set()
     is_first = True  # the slice prompted first is a keyframe even if it has points only
-    ordered = dict.fromkeys(
-        p.index for p in prompts if p.object_id == object_id and p.axis == axis
-    )
+    ordered = dict.fromkeys(p.index for p in prompts if p.object_id == object_id and p.axis == axis)
     for index in ordered:
         here = prompts.on_slice(object_id, index, axis)
         mask = here[0] if isinstance(here[0], MaskPrompt) else None
-        says_where = any(isinstance(p, BoxPrompt | MaskPrompt) or p.positive for p in here)
-        if mask is not None and mask.is_absent and len(here) == 1:
+        decides = any(isinstance(p, BoxPrompt | MaskPrompt) for p in here)
+        if mask is not None and mask.is_absent and not _has_positive(here) and not _has_box(here):
             absent.add(index)
-        elif any(isinstance(p, BoxPrompt | MaskPrompt) for p in here) or (is_first and says_where):
+        elif decides or (is_first and _has_positive(here)):
             keyframes[index] = here
             is_first = False
         else:
             corrections[index] = here
     if not keyframes:
         raise ValueError(
-            f"object {object_id} has no box, mask or positive point along axis {axis}; add one first"
+            f"object {object_id} has no box, mask or positive point along axis {axis}; "
+            "add one first"
         )
     return Plan(axis, dict(sorted(keyframes.items())), corrections, frozenset(absent), start, stop)
 
@@ -127,6 +135,28 @@ def run_plan(
     index, prediction : int, SlicePrediction
         Each slice at most once. Slices on which the object is absent are left out.
     """
+    seen: set[int] = set()
+    for index, found in _from_keyframes(predictor, plan, cancel):
+        seen.add(index)
+        yield index, found
+    for index in sorted(plan.corrections.keys() - seen):  # no front came here
+        if index in seen or _is_set(cancel) or not _has_positive(plan.corrections[index]):
+            continue
+        alone = predictor.from_prompts(plan.axis, index, plan.corrections[index])
+        fronts = (
+            _front(predictor, plan, alone, index, step, _next_of(seen, index, step), cancel)
+            for step in (1, -1)
+        )
+        for here, found in chain([(index, alone)], *fronts):
+            if here not in seen:
+                seen.add(here)
+                yield here, found
+
+
+def _from_keyframes(
+    predictor: SlicePredictor, plan: Plan, cancel: Event | None
+) -> Iterator[tuple[int, SlicePrediction]]:
+    """The keyframes, the intervals between them, and what lies beyond the outermost ones."""
     known: Found = {}
     for index, prompts in plan.keyframes.items():
         if _is_set(cancel):
@@ -158,7 +188,8 @@ def _front(
         if current.is_empty or _is_set(cancel):
             return
         current = _continue(predictor, plan, current, index)
-        if not _goes_on(current) and index not in plan.corrections:
+        is_wanted = _has_positive(plan.corrections.get(index, ()))
+        if current.is_empty or not (_goes_on(current) or is_wanted):
             return
         yield index, current
 
@@ -189,14 +220,11 @@ def _between(
     """Fuse the two fronts between keyframes; each counts more the nearer its keyframe is."""
     barriers = sorted(i for i in plan.absent if low < i < high)
     up = dict(_front(predictor, plan, first, low, 1, barriers[0] if barriers else high, cancel))
-    down = dict(_front(predictor, plan, last, high, -1, barriers[-1] if barriers else low, cancel))
-    if _is_set(cancel):
-        return
-    for index in sorted({*up, *down}):
-        if index in up and index in down:
-            yield index, fuse(up[index], down[index], (high - index) / (high - low))
-        else:
-            yield index, up.get(index) or down[index]
+    goal = barriers[-1] if barriers else low
+    for index, found in _front(predictor, plan, last, high, -1, goal, cancel):
+        other = up.pop(index, None)
+        yield index, found if other is None else fuse(other, found, (high - index) / (high - low))
+    yield from up.items()
 
 
 def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> SlicePrediction:
@@ -227,6 +255,19 @@ def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> Slic
         score=weight * first.score + (1 - weight) * second.score,
         presence=max(first.presence, second.presence),
     )
+
+
+def _next_of(indices: set[int], index: int, step: int) -> int | None:
+    """The nearest of the indices in a direction."""
+    return min((i for i in indices if (i - index) * step > 0), key=lambda i: i * step, default=None)
+
+
+def _has_box(prompts: tuple[Prompt, ...]) -> bool:
+    return any(isinstance(p, BoxPrompt) for p in prompts)
+
+
+def _has_positive(prompts: tuple[Prompt, ...]) -> bool:
+    return any(isinstance(p, PointPrompt | ScribblePrompt) and p.positive for p in prompts)
 
 
 def _is_set(cancel: Event | None) -> bool:

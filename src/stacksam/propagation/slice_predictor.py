@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -87,11 +87,11 @@ class SlicePrediction:
     candidates: tuple[tuple[np.ndarray, float], ...] = ()
     given: np.ndarray | None = None
 
-    @cached_property
+    @property
     def mask(self) -> np.ndarray:
-        """ndarray of shape `plane_shape`, bool."""
+        """A new ndarray of shape `plane_shape`, bool."""
         if self.given is not None:
-            return self.given
+            return self.given.copy()
         return paste_logits(self.logits, self.field, self.plane_shape) > 0
 
     @property
@@ -134,7 +134,7 @@ class SlicePredictor:
         self.embeddings: MemoryStore[Embedding] = MemoryStore(EMBEDDING_BUDGET, _embedding_bytes)
         self.slices: MemoryStore[np.ndarray] = MemoryStore(SLICE_BUDGET, lambda image: image.nbytes)
         self.predictions: MemoryStore[SlicePrediction] = MemoryStore(
-            PREDICTION_BUDGET, lambda p: 2048 + p.logits.nbytes * (1 + len(p.candidates))
+            PREDICTION_BUDGET, _prediction_bytes
         )
         self.decoded = 0
         source = (volume.fingerprint, window.low, window.high, model.fingerprint)
@@ -187,7 +187,7 @@ class SlicePredictor:
         ValueError
             If there is nothing that says where the object is.
         """
-        if neighbour is None and not any(_says_where(p) for p in prompts):
+        if neighbour is None and not any(says_where(p) for p in prompts):
             raise ValueError(
                 f"slice {index} has no box, mask or positive point of this object; add one first"
             )
@@ -231,10 +231,12 @@ class SlicePredictor:
         for prompt in prompts:
             if isinstance(prompt, MaskPrompt):
                 given = prompt.to_array()
-                if len(prompts) == 1 or not given.any():
+                is_empty = not given.any()
+                if len(prompts) == 1 or (is_empty and not any(map(says_where, prompts[1:]))):
                     return self._given(key, axis, given)
-                field, logits = self._mask_logits(axis, given)
-                state = _Round(field=field, logits=logits)
+                if not is_empty:  # otherwise the later prompts start anew
+                    field, logits = self._mask_logits(axis, given)
+                    state = _Round(field=field, logits=logits)
                 continue
             state = self._with_prompt(state, prompt)
             if state.field is None and state.box is None and not any(state.signs):
@@ -242,9 +244,7 @@ class SlicePredictor:
             state = self._decode_with_field(axis, index, state)
         return self._finish(key, shape, state)
 
-    def _start_from(
-        self, neighbour: SlicePrediction, axis: int, shape: tuple[int, int]
-    ) -> _Round:
+    def _start_from(self, neighbour: SlicePrediction, axis: int, shape: tuple[int, int]) -> _Round:
         box = logits_box(neighbour.logits, neighbour.field)
         field = neighbour.field
         if box is not None:
@@ -262,7 +262,9 @@ class SlicePredictor:
         elif isinstance(prompt, PointPrompt):
             points, signs = (*points, prompt.yx), (*signs, prompt.positive)
         elif isinstance(prompt, ScribblePrompt):
-            drawn = [(float(y), float(x)) for y, x in sample_scribble(prompt.points_yx, SCRIBBLE_POINTS)]
+            drawn = [
+                (float(y), float(x)) for y, x in sample_scribble(prompt.points_yx, SCRIBBLE_POINTS)
+            ]
             points, signs = (*points, *drawn), (*signs, *[prompt.positive] * len(drawn))
         field = None if isinstance(prompt, BoxPrompt) else state.field
         return replace(state, points=points, signs=signs, box=box, field=field)
@@ -276,11 +278,11 @@ class SlicePredictor:
         if field is None:
             assert state.box is not None
             field = field_around(state.box, shape, pixel_aspect=aspect)
-            if state.prediction is not None:  # a box after other prompts starts anew
+            if state.logits is not None:  # a box after other prompts starts anew
                 state = _Round(state.points, state.signs, state.box)
-        elif state.points and not field.contains(_pixel_box(state.points[-1])):
+        elif outside := [b for b in map(_pixel_box, state.points) if not field.contains(b)]:
             found = None if state.logits is None else logits_box(state.logits, field)
-            box = _union(found, _pixel_box(state.points[-1]))
+            box = _union(*outside) if found is None else _union(found, *outside)
             wider = field_around(box, shape, pixel_aspect=aspect)
             if state.logits is not None:
                 state = replace(state, logits=move_logits(state.logits, field, wider))
@@ -288,37 +290,49 @@ class SlicePredictor:
         return self._decode(axis, index, replace(state, field=field))
 
     def _zoom(self, axis: int, index: int, state: _Round) -> _Round:
-        """Find the scale of a clicked object: look from a middle distance, then go closer or away."""
+        """Find a clicked object's scale: look from a middle distance, then go closer or away."""
         shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
         around = partial(field_around, plane_shape=shape, pixel_aspect=aspect)
-        click = next(p for p, positive in zip(state.points, state.signs, strict=True) if positive)
+        clicks = [p for p, positive in zip(state.points, state.signs, strict=True) if positive]
         side = float(np.clip(max(shape[0] * aspect, shape[1]) / 2, *START_SIDE))
-        field = around(_square(click, side, aspect), fill=1.0)
+        field = around(_square(clicks[0], side, aspect), fill=1.0)
+        if len(clicks) > 1:  # a scribble has to lie in the field
+            stroke = _union(*map(_pixel_box, clicks))
+            square = _square(_middle(stroke), side, aspect)
+            field = around(_union(_grown(stroke, 0.2), square), fill=1.0)
         tried: list[Field] = []
         while True:
             tried.append(field)
             looked = self._decode(axis, index, _Round(state.points, state.signs, field=field))
-            field = self._better_field(looked, click, around)
+            field = self._better_field(looked, clicks, around)
             if field in tried or len(tried) == CLICK_ENCODINGS:
                 return looked
 
     @staticmethod
-    def _better_field(looked: _Round, click: tuple[float, float], around: partial) -> Field:
+    def _better_field(
+        looked: _Round, clicks: list[tuple[float, float]], around: partial[Field]
+    ) -> Field:
         """The field that suits the object found, or the same one if it already does."""
         field, logits = looked.field, looked.logits
-        assert field is not None and logits is not None
+        assert field is not None
+        assert logits is not None
         size = logits.shape[0]
-        mask = component_at(logits > 0, tuple(field.to_field(np.array([click]), size)[0]))
+        spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
+        mask = np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots])
         box = box_of(mask)
+        if box is None and len(clicks) > 1:
+            return field
         if box is None:  # nothing under the click: look closer
-            return around(_square(click, field.width / 2, field.width / field.height), fill=1.0)
+            closer = _square(clicks[0], field.width / 2, field.width / field.height)
+            return around(closer, fill=1.0)
         fill = max(box[2] - box[0], box[3] - box[1]) / size
         touches = box[0] == 0 or box[1] == 0 or box[2] == size or box[3] == size
         if CLICK_FILL[0] <= fill <= CLICK_FILL[1] and not touches:
             return field
         found = logits_box(np.where(mask, 1.0, -1.0), field)
         assert found is not None
-        return around(_grown(found, 0.5) if touches else found)
+        found = _grown(found, 0.5) if touches else found
+        return around(found if len(clicks) == 1 else _union(found, *map(_pixel_box, clicks)))
 
     def _decode(self, axis: int, index: int, state: _Round) -> _Round:
         field, model = state.field, self.model
@@ -330,15 +344,15 @@ class SlicePredictor:
         prompts = FieldPrompts(
             points_yx=tuple(points),
             is_positive=state.signs,
-            box_yxyx=None if state.box is None else _box_to_field(state.box, field, model.input_size),
+            box_yxyx=None
+            if state.box is None
+            else _box_to_field(state.box, field, model.input_size),
             logits=state.logits,
             is_neighbour=state.is_neighbour,
         )
         prediction = model.decode(self.embed(axis, index, field), prompts)
         self.decoded += 1
-        is_ambiguous = (
-            len(state.signs) == 1 and state.box is None and state.logits is None
-        )
+        is_ambiguous = len(state.signs) == 1 and state.box is None and state.logits is None
         shown = 1 + int(np.argmax(prediction.scores[1:])) if is_ambiguous else 0
         return replace(
             state,
@@ -350,19 +364,27 @@ class SlicePredictor:
 
     def _finish(self, key: bytes, shape: tuple[int, int], state: _Round) -> SlicePrediction:
         field, prediction = state.field, state.prediction
-        assert field is not None and prediction is not None and state.logits is not None
+        assert field is not None
+        assert prediction is not None
+        assert state.logits is not None
         order = [state.shown, *(i for i in np.argsort(-prediction.scores) if i != state.shown)]
         candidates = tuple((prediction.logits[i], float(prediction.scores[i])) for i in order[:3])
         return SlicePrediction(
-            key, shape, field, state.logits, float(prediction.scores[state.shown]),
-            prediction.presence, candidates,
+            key,
+            shape,
+            field,
+            state.logits,
+            float(prediction.scores[state.shown]),
+            prediction.presence,
+            candidates,
         )
 
     def _given(self, key: bytes, axis: int, mask: np.ndarray) -> SlicePrediction:
         """A mask that the user gave; an empty one says that the object is absent."""
         field, logits = self._mask_logits(axis, mask)
         presence = float(mask.any())
-        return SlicePrediction(key, mask.shape, field, logits, 1.0, presence, given=mask)  # type: ignore[arg-type]
+        shape = (mask.shape[0], mask.shape[1])
+        return SlicePrediction(key, shape, field, logits, 1.0, presence, given=mask)
 
     def _mask_logits(self, axis: int, mask: np.ndarray) -> tuple[Field, np.ndarray]:
         shape, size = (mask.shape[0], mask.shape[1]), self.model.logits_size
@@ -374,8 +396,14 @@ class SlicePredictor:
         return field, (MASK_LOGIT * (2 * inside - 1)).astype(np.float32)
 
 
-def _says_where(prompt: Prompt) -> bool:
+def says_where(prompt: Prompt) -> bool:
+    """Whether a prompt tells where the object is, or that it is absent; negative ones do not."""
     return isinstance(prompt, BoxPrompt | MaskPrompt) or prompt.positive
+
+
+def _prediction_bytes(prediction: SlicePrediction) -> int:
+    given = 0 if prediction.given is None else prediction.given.nbytes
+    return 2048 + given + prediction.logits.nbytes * (1 + len(prediction.candidates))
 
 
 def _embedding_bytes(embedding: Embedding) -> int:
@@ -386,6 +414,11 @@ def _embedding_bytes(embedding: Embedding) -> int:
 def _pixel_box(yx: tuple[float, float]) -> Box:
     y, x = yx
     return (y, x, y + 1.0, x + 1.0)
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    """The middle of a box as a point, whose integers are pixel centres."""
+    return ((box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2)
 
 
 def _square(center: tuple[float, float], width: float, aspect: float) -> Box:
@@ -401,15 +434,9 @@ def _grown(box: Box, share: float) -> Box:
     return (y0 - dy, x0 - dx, y1 + dy, x1 + dx)
 
 
-def _union(first: Box | None, second: Box) -> Box:
-    if first is None:
-        return second
-    return (
-        min(first[0], second[0]),
-        min(first[1], second[1]),
-        max(first[2], second[2]),
-        max(first[3], second[3]),
-    )
+def _union(*boxes: Box) -> Box:
+    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
+    return (min(tops), min(lefts), max(bottoms), max(rights))
 
 
 def _box_to_field(box: Box, field: Field, size: int) -> Box:

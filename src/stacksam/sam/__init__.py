@@ -1,4 +1,4 @@
-"""The SAM core: image encoder, prompt encoder, mask decoder, and the models that are made of them."""
+"""The SAM core: image encoder, prompt encoder, mask decoder, and the models made of them."""
 
 from stacksam.sam.predictor import FieldPrediction, FieldPrompts, Predictor
 from stacksam.sam.registry import list_models, load_model

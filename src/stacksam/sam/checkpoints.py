@@ -71,7 +71,7 @@ def load_compact(path: str | Path) -> tuple[PromptableModel, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("stacksam", "")
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"the checkpoint {path.name} cannot be read ({_first_line(error)}); get it again"

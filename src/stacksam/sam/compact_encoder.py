@@ -78,7 +78,9 @@ class CompactEncoder(nn.Module):
             x = stage(x)
             features.append(x)
         top = self.laterals[-1](features[-1])
-        for lateral, feature in zip(reversed(self.laterals[:-1]), reversed(features[:-1]), strict=True):
+        for lateral, feature in zip(
+            reversed(self.laterals[:-1]), reversed(features[:-1]), strict=True
+        ):
             top = lateral(feature) + F.interpolate(top, scale_factor=2.0, mode="nearest")
         return Embedding(self.smooth(F.relu(top)), (self.skip_2x(quarter), self.skip_4x(half)))
 

@@ -8,6 +8,7 @@ whether the object is there at all (as in Ravi et al. 2024).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -81,13 +82,16 @@ class MaskDecoder(nn.Module):
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim // 8, 3) for _ in range(self.num_mask_tokens)
         )
-        self.iou_prediction_head = MLP(dim, iou_head_hidden_dim, self.num_mask_tokens, iou_head_depth)
+        self.iou_prediction_head = MLP(
+            dim, iou_head_hidden_dim, self.num_mask_tokens, iou_head_depth
+        )
         self.prompt_blocks = nn.Sequential(*(SpreadBlock(dim) for _ in range(num_prompt_blocks)))
         self.output_blocks = nn.Sequential(*(SpreadBlock(dim) for _ in range(num_output_blocks)))
         self.has_object_score = has_object_score
         if has_object_score:
             self.obj_score_token = nn.Embedding(1, dim)
             self.pred_obj_score_head = MLP(dim, dim, 1, 3)
+            self.pooled_score_head = MLP(2 * dim, dim, 1, 2)
         self.has_skips = has_skips
         if has_skips:
             self.refine_2x = RefineBlock(dim // 4)
@@ -126,7 +130,8 @@ class MaskDecoder(nn.Module):
 
         hs, src = self.transformer(src, image_pe, tokens)
         src = src.transpose(1, 2).unflatten(2, (height, width))  # (B, C, H, W)
-        upscaled = self._upscale(self.output_blocks(src), skips)  # (B, C / 8, 4 H, 4 W)
+        src = self.output_blocks(src)
+        upscaled = self._upscale(src, skips)  # (B, C / 8, 4 H, 4 W)
         mask_tokens = hs[:, 1 : 1 + self.num_mask_tokens]
         hyper_in = torch.stack(
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
@@ -135,6 +140,7 @@ class MaskDecoder(nn.Module):
         score = None
         if self.has_object_score:
             score = self.pred_obj_score_head(hs[:, 1 + self.num_mask_tokens])
+            score = score + self.pooled_score_head(_pool_inside_and_outside(src, masks[:, :1]))
         return DecoderOutput(masks, self.iou_prediction_head(hs[:, 0]), score)
 
     def _upscale(self, src: Tensor, skips: tuple[Tensor, Tensor] | None) -> Tensor:
@@ -147,6 +153,17 @@ class MaskDecoder(nn.Module):
         return self.refine_4x(x)
 
 
+def _pool_inside_and_outside(features: Tensor, logits: Tensor) -> Tensor:
+    """Mean features under a mask and beside it: (B, C, H, W), (B, 1, 4 H, 4 W) -> (B, 2 C)."""
+    inside = F.avg_pool2d(logits.float().sigmoid(), 4).flatten(1).to(features.dtype)  # (B, H * W)
+    flat = features.flatten(2).transpose(1, 2)  # (B, H * W, C)
+    means = [
+        torch.einsum("bn,bnc->bc", weight, flat) / (weight.sum(1, keepdim=True) + 1)
+        for weight in (inside, 1 - inside)
+    ]
+    return torch.cat(means, dim=1)
+
+
 class MLP(nn.Module):
     """Linear layers with ReLU between them."""
 
@@ -154,7 +171,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
         self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Linear(a, b) for a, b in pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> Tensor:

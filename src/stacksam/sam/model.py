@@ -45,8 +45,10 @@ class CompactConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CompactConfig:
         """Inverse of `to_dict`; ValueError on unknown or missing keys."""
+        fields: dict[str, Any]
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            return cls(**fields)
         except TypeError as error:
             raise ValueError(f"model configuration does not fit this version: {error}") from None
 

@@ -150,7 +150,10 @@ class PromptEncoder(nn.Module):
             if boxes is None and not (points[1] >= BOX_START).any():
                 coords, labels = points
                 parts.append(
-                    (coords.new_zeros(len(coords), 1, 2), labels.new_full((len(labels), 1), PADDING))
+                    (
+                        coords.new_zeros(len(coords), 1, 2),
+                        labels.new_full((len(labels), 1), PADDING),
+                    )
                 )
         if boxes is not None:
             corner_labels = boxes.new_tensor([BOX_START, BOX_END]).expand(len(boxes), 2)
@@ -166,7 +169,8 @@ class PromptEncoder(nn.Module):
         embedded = torch.where((labels == PADDING)[..., None], torch.zeros_like(position), position)
         embedded = embedded + (labels == PADDING)[..., None] * self.not_a_point_embed.weight
         for value, embedding in enumerate(self.point_embeddings):
-            embedded = embedded + (labels == value)[..., None] * embedding.weight
+            weight = embedding.get_parameter("weight")
+            embedded = embedded + (labels == value)[..., None] * weight
         return embedded
 
     def _draw_maps(
@@ -189,13 +193,18 @@ class PromptEncoder(nn.Module):
             [width / self.input_image_size[1], height / self.input_image_size[0]]
         )
         grid_xy = (coords + 0.5) * scale - 0.5  # (B, N, 2) in map pixels
-        xs, ys = torch.arange(width, device=coords.device), torch.arange(height, device=coords.device)
+        xs, ys = (
+            torch.arange(width, device=coords.device),
+            torch.arange(height, device=coords.device),
+        )
         near_x = torch.exp(-((xs - grid_xy[..., :1]) ** 2) / (2 * POINT_RADIUS**2))  # (B, N, W)
         near_y = torch.exp(-((ys - grid_xy[..., 1:]) ** 2) / (2 * POINT_RADIUS**2))  # (B, N, H)
         for channel, value in ((3, POSITIVE), (4, NEGATIVE)):
             chosen = (labels == value).to(near_x.dtype)[..., None]
             if chosen.any():
-                maps[:, channel] = torch.einsum("bnh,bnw->bhw", near_y * chosen, near_x).clamp(max=1)
+                maps[:, channel] = torch.einsum("bnh,bnw->bhw", near_y * chosen, near_x).clamp(
+                    max=1
+                )
         for index in (labels == BOX_START).any(0).nonzero().flatten().tolist():
             is_box = (labels[:, index] == BOX_START).to(maps.dtype)[:, None]
             start, end = grid_xy[:, index], grid_xy[:, index + 1]  # the end follows its start

@@ -49,7 +49,9 @@ def list_models() -> list[ModelEntry]:
     return list(MODELS.values())
 
 
-def load_model(name: str | Path = "compact", *, device: str = "auto", dtype: str = "auto") -> Predictor:
+def load_model(
+    name: str | Path = "compact", *, device: str = "auto", dtype: str = "auto"
+) -> Predictor:
     """Load a model.
 
     Parameters
@@ -79,4 +81,6 @@ def load_model(name: str | Path = "compact", *, device: str = "auto", dtype: str
         )
     network, _ = load_compact(path)
     label = entry.name if entry else path.stem
-    return Predictor(network, name=label, fingerprint=sha256_of(path)[:16], device=device, dtype=dtype)
+    return Predictor(
+        network, name=label, fingerprint=sha256_of(path)[:16], device=device, dtype=dtype
+    )

@@ -25,7 +25,11 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(internal_dim, embedding_dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k, v = self._heads(self.q_proj(q)), self._heads(self.k_proj(k)), self._heads(self.v_proj(v))
+        q, k, v = (
+            self._heads(self.q_proj(q)),
+            self._heads(self.k_proj(k)),
+            self._heads(self.v_proj(v)),
+        )
         mixed = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, C / heads)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, N, C)
 
@@ -147,5 +151,7 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
+        normed = F.layer_norm(
+            x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps
+        )
         return normed.permute(0, 3, 1, 2)

@@ -57,9 +57,7 @@ def save_session(session: Session, folder: str | Path) -> None:
         temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def restore_session(
-    folder: str | Path, volume: Volume | None, model: Predictor | None
-) -> Session:
+def restore_session(folder: str | Path, volume: Volume | None, model: Predictor | None) -> Session:
     """Open a saved session.
 
     Parameters
@@ -106,11 +104,15 @@ def _read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ReadError(f"there is no {FACTS} in {path.parent.name}; choose a session folder") from None
+        raise ReadError(
+            f"there is no {FACTS} in {path.parent.name}; choose a session folder"
+        ) from None
     except (OSError, ValueError) as error:
         raise ReadError(f"{FACTS} cannot be read; restore a backup of the folder") from error
     if not isinstance(facts, dict) or facts.get("version") != VERSION:
-        raise ReadError(f"{FACTS} is not of version {VERSION}; open it with the program that wrote it")
+        raise ReadError(
+            f"{FACTS} is not of version {VERSION}; open it with the program that wrote it"
+        )
     return facts
 
 

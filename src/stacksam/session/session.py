@@ -355,9 +355,7 @@ class Session:
     ) -> Iterator[tuple[int, SlicePrediction]]:
         self._object(object_id)
         axis = check_axis(axis)
-        plan = make_plan(
-            self._state.prompts, object_id, axis, self.volume.n_slices(axis), z_range
-        )
+        plan = make_plan(self._state.prompts, object_id, axis, self.volume.n_slices(axis), z_range)
         return run_plan(self._predictor, plan, cancel)
 
     def commit(
@@ -393,9 +391,7 @@ class Session:
         """
         info = self._object(object_id)
         label_id = label_id or info.label_id or self._next_label_id()
-        if any(
-            o.label_id == label_id for i, o in self._state.objects.items() if i != object_id
-        ):
+        if any(o.label_id == label_id for i, o in self._state.objects.items() if i != object_id):
             raise ValueError(f"label {label_id} belongs to another object; choose a free one")
         mask = self._mask_to_commit(object_id)
         others = {o.label_id for o in self._state.objects.values() if o.label_id} - {label_id}
@@ -467,8 +463,14 @@ class Session:
         return restore_session(folder, volume, model)
 
     def _add(self, object_id: int, make: Callable[[int], Prompt]) -> int:
-        if isinstance(object_id, bool) or not isinstance(object_id, int | np.integer) or object_id < 1:
-            raise ValueError(f"object id is {object_id!r}; it has to be a whole number of at least 1")
+        if (
+            isinstance(object_id, bool)
+            or not isinstance(object_id, int | np.integer)
+            or object_id < 1
+        ):
+            raise ValueError(
+                f"object id is {object_id!r}; it has to be a whole number of at least 1"
+            )
         prompt = make(self._next_prompt_id)
         self._next_prompt_id += 1
         state = self._state
@@ -503,9 +505,7 @@ class Session:
         try:
             return self._state.objects[object_id]
         except KeyError:
-            raise ValueError(
-                f"there is no object {object_id}; add a prompt for it first"
-            ) from None
+            raise ValueError(f"there is no object {object_id}; add a prompt for it first") from None
 
     def _check_slice(self, index: int, axis: int) -> int:
         return check_index(index, self.volume.n_slices(check_axis(axis)))

@@ -52,11 +52,9 @@ class State:
     prompts : PromptSet
     objects : mapping of object id to ObjectInfo
         Without their prompts, which `prompts` holds.
-    next_prompt_id : int
-        Ids are never used twice, not even after undo.
     """
 
-    prompts: PromptSet = PromptSet()
+    prompts: PromptSet = field(default_factory=PromptSet)
     objects: Mapping[int, ObjectInfo] = field(default_factory=lambda: MappingProxyType({}))
 
     def with_object(self, info: ObjectInfo) -> State:

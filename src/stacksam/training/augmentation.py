@@ -9,7 +9,7 @@ from stacksam.core.fields import LOGIT_OUTSIDE
 
 
 def mix_colours(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grey image (Y, X) from (Y, X) or (Y, X, 3): luminance or, at times, random channel weights."""
+    """Grey image (Y, X) from (Y, X) or (Y, X, 3): luminance or, at times, random weights."""
     if image.ndim == 2:
         return image
     weights = np.array([0.299, 0.587, 0.114])
@@ -62,20 +62,23 @@ def deform_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     center = np.array([rows.mean(), columns.mean()])
     extent = max(np.ptp(rows), np.ptp(columns)) + 1.0
-    shift = rng.normal(0, 0.05, 2) * extent
-    stretch = np.exp(rng.normal(0, 0.1) + rng.normal(0, 0.05, 2))
+    strength = rng.choice([0.5, 1.0, 2.0])
+    shift = strength * rng.normal(0, 0.06, 2) * extent
+    stretch = np.exp(strength * (rng.normal(0, 0.1) + rng.normal(0, 0.05, 2)))
     grid = np.mgrid[:size, :size].astype(np.float32)
     source = [(grid[k] - center[k] - shift[k]) / stretch[k] + center[k] for k in (0, 1)]
-    wobble = rng.uniform(0, 0.08) * extent
+    wobble = strength * rng.uniform(0, 0.08) * extent
     source = [s + _smooth_field(rng, size, wobble) for s in source]
     at = [np.clip(np.round(s).astype(int), 0, size - 1) for s in source]
     return mask[at[0], at[1]]
 
 
 def as_neighbour_logits(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Logits (S, S) such as a decoder might have given for this mask."""
-    soft = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(0.5, 2.5))
-    logits = (soft - rng.uniform(0.35, 0.65)) * rng.uniform(8, 26)
+    """Logits (S, S) such as a decoder might have given for this mask, at times vague ones."""
+    sigma = rng.uniform(0.5, 2.5) if rng.random() < 0.5 else rng.uniform(2.5, 8.0)
+    soft = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+    soft /= max(float(soft.max()), 1e-3)
+    logits = (soft - rng.uniform(0.3, 0.7)) * rng.uniform(5, 26)
     return np.clip(logits, LOGIT_OUTSIDE, -LOGIT_OUTSIDE).astype(np.float32)
 
 

@@ -202,12 +202,14 @@ class SampleSource:
             kind = "neighbour"
         if kind == "neighbour" and not is_pair:
             moved = None
-            if dataset in COMPLETE_LABELS and rng.random() < 0.2:
+            if dataset in COMPLETE_LABELS and rng.random() < 0.3:
                 moved = _move_to_background(known, labels, rng)
             if moved is None:
                 known = deform_mask(known, rng)
             else:
                 known, truth = moved, np.zeros_like(known)
+        elif kind == "neighbour" and rng.random() < 0.4:
+            known = deform_mask(known, rng)  # a copy of it must not be good enough
         made = PromptedObject(_halve(truth), kind)
         if kind == "neighbour":
             made.logits = as_neighbour_logits(_halve(known), rng)
@@ -222,7 +224,7 @@ class SampleSource:
 
 
 def _item_weights(items: list[PackedItem], synthetic_share: float) -> np.ndarray:
-    """Probability of each item: data sets by the root of their size, so that none drowns another."""
+    """Probability of each item: data sets by the root of their size, so none drowns another."""
     sizes: dict[str, float] = {}
     for item in items:
         sizes[item.dataset] = sizes.get(item.dataset, 0.0) + (8.0 if len(item.image) > 1 else 1.0)
@@ -250,14 +252,12 @@ def _pixel_aspect(item: PackedItem, axis: int) -> float:
     return rows / columns
 
 
-def _choose_pair(
-    start: int, stop: int, depth: int, rng: np.random.Generator
-) -> tuple[int, int]:
+def _choose_pair(start: int, stop: int, depth: int, rng: np.random.Generator) -> tuple[int, int]:
     """A slice on which the object is known, and a near one that may lie beyond its end."""
     gap = int(rng.choice([1, 2, 3], p=[0.75, 0.17, 0.08]))
     known = int(rng.integers(start, stop))
     shown = known + (gap if rng.random() < 0.5 else -gap)
-    if rng.random() < 0.25:  # step over an end
+    if rng.random() < 0.35:  # step over an end
         before_end = int(rng.integers(1, gap + 1))
         if rng.random() < 0.5:
             known, shown = stop - before_end, stop - before_end + gap
@@ -293,7 +293,11 @@ def _choose_field(chosen: _Slice, rng: np.random.Generator, is_augmented: bool) 
     shape = (chosen.mask.shape[0], chosen.mask.shape[1])
     if not is_augmented:
         return field_around(box, shape, pixel_aspect=chosen.aspect)
-    fill = rng.uniform(0.3, 0.65) if rng.random() < 0.6 else np.exp(rng.uniform(np.log(0.07), np.log(0.9)))
+    fill = (
+        rng.uniform(0.3, 0.65)
+        if rng.random() < 0.6
+        else np.exp(rng.uniform(np.log(0.07), np.log(0.9)))
+    )
     y0, x0, y1, x1 = box
     side = max((y1 - y0) * chosen.aspect, x1 - x0)
     room = max(0.0, side / fill - side) / 2 * rng.uniform(-0.7, 0.7, 2)
@@ -312,7 +316,7 @@ def _other_masks(
     sizes[0] = 0
     fitting = [int(i) for i in np.flatnonzero(sizes >= 300)]
     rng.shuffle(fitting)
-    others = []
+    others: list[np.ndarray] = []
     for label in fitting:
         if len(others) == count:
             break
@@ -359,7 +363,9 @@ def _move_to_background(
 def _add_clicks(
     made: PromptedObject, truth: np.ndarray, kind: str, rng: np.random.Generator
 ) -> None:
-    count = {"click": 1, "clicks": int(rng.integers(1, 4)), "scribble": int(rng.integers(4, 9))}[kind]
+    count = {"click": 1, "clicks": int(rng.integers(1, 4)), "scribble": int(rng.integers(4, 9))}[
+        kind
+    ]
     for _ in range(count):
         y, x = click_on(truth, rng if rng.random() < 0.75 else None)
         made.points_xy.append((x, y))
@@ -383,7 +389,10 @@ def _click_beside(truth: np.ndarray, rng: np.random.Generator) -> tuple[int, int
         if not truth[y, x]:
             return y, x
     outside = np.argwhere(~truth)
-    return tuple(int(v) for v in outside[rng.integers(len(outside))]) if len(outside) else (0, 0)
+    if not len(outside):
+        return 0, 0
+    y, x = (int(v) for v in outside[rng.integers(len(outside))])
+    return y, x
 
 
 def _halve(mask: np.ndarray) -> np.ndarray:

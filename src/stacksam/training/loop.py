@@ -1,6 +1,7 @@
 """The training loop: seeded, logged, resumable to the bit on one CPU.
 
-Needs torch, numpy, scipy, safetensors and the pack only, so that it also runs on a bare GPU machine.
+Needs torch, numpy, scipy, safetensors and the pack only, so that it also runs on a bare machine
+with a GPU.
 """
 
 from __future__ import annotations
@@ -135,7 +136,10 @@ class Trainer:
             group["lr"] = learning_rate(self.step, settings)
         with torch.autocast(self.device.type, torch.bfloat16):
             rounds = play_rounds(
-                self.model, batch, settings.rounds, np.random.default_rng((settings.seed, self.step))
+                self.model,
+                batch,
+                settings.rounds,
+                np.random.default_rng((settings.seed, self.step)),
             )
         loss = torch.stack([r.total for r in rounds]).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -153,8 +157,8 @@ class Trainer:
             self.average.parameters(), self.model.parameters(), strict=True
         ):
             averaged.lerp_(current, 1 - decay)
-        for averaged, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            averaged.copy_(current)
+        for kept, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(buffer)
 
     @torch.no_grad()
     def validate(self, batches: int = 24) -> dict[str, float]:
@@ -275,7 +279,9 @@ def _repeat(embedding: Embedding, times: int) -> Embedding:
     skips = embedding.skips
     return Embedding(
         embedding.image_embedding.repeat_interleave(times, 0),
-        None if skips is None else (
+        None
+        if skips is None
+        else (
             skips[0].repeat_interleave(times, 0),
             skips[1].repeat_interleave(times, 0),
         ),

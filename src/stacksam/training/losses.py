@@ -10,7 +10,8 @@ from torch import Tensor
 
 from stacksam.sam.mask_decoder import DecoderOutput
 
-BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 0.5, 0.6
+BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 0.5, 1.0
+ABSENT_WEIGHT = 1.0
 
 
 class RoundLoss(NamedTuple):
@@ -42,8 +43,9 @@ def round_loss(
 ) -> RoundLoss:
     """Compare decoder output with the truth.
 
-    Masks count only where the object is there. Of an ambiguous prompt's candidates only the best
-    one learns (Kirillov et al. 2023, appendix A), beside the single mask.
+    Masks count fully only where the object is there; where it is absent they are pulled down a
+    little. Of an ambiguous prompt's candidates only the best one learns (Kirillov et al. 2023,
+    appendix A), beside the single mask.
 
     Parameters
     ----------
@@ -64,7 +66,9 @@ def round_loss(
     dice = 1 - (2 * overlap + 1) / (probabilities.sum((2, 3)) + target.sum((2, 3)) + 1)
     per_mask = BCE_WEIGHT * bce.mean((2, 3)) + DICE_WEIGHT * dice  # (N, M)
     best_candidate = per_mask[:, 1:].min(1).values
-    mask_loss = torch.where(is_ambiguous, 0.4 * per_mask[:, 0] + 0.8 * best_candidate, per_mask[:, 0])
+    mask_loss = torch.where(
+        is_ambiguous, 0.4 * per_mask[:, 0] + 0.8 * best_candidate, per_mask[:, 0]
+    )
 
     iou = true_iou(masks.detach(), target)  # (N, M)
     iou_error = (output.iou_predictions.float() - iou).square()
@@ -78,6 +82,8 @@ def round_loss(
         presence = torch.zeros_like(weight)[:, None]
     presence = presence.float()[:, 0]
     asked = weight * is_handed
+    surplus = (bce[:, 0].mean((1, 2)) * weight * ~is_present).sum()
+    total = total + ABSENT_WEIGHT * surplus / weight.sum().clamp(min=1)
     presence_loss = F.binary_cross_entropy_with_logits(
         presence, is_present.float(), weight=asked, reduction="sum"
     )

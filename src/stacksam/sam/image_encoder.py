@@ -1,0 +1,289 @@
+"""SAM's image encoder: a vision transformer (Kirillov et al. 2023; Li et al. 2022, ViTDet).
+
+Most blocks attend within windows of 14 x 14 tokens, a few to the whole image. Attention knows where
+things are through relative positions, one table for rows and one for columns (Li et al. 2022,
+MViTv2). Parameter names equal those of the official checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stacksam.sam.compact_encoder import Embedding
+from stacksam.sam.fast_linear import FastLinear
+from stacksam.sam.transformer import LayerNorm2d
+
+BIAS_ELEMENTS = 1 << 22
+"""Of the attention bias that are held at a time on a CPU: 16 MB, which fit the cache."""
+
+
+class ImageEncoder(nn.Module):
+    """Encode images of any size that is a multiple of the patch.
+
+    Parameters
+    ----------
+    image_size : int
+        Side at which the position embedding was trained.
+    patch_size, embed_dim, depth, num_heads : int
+    mlp_ratio : float
+    out_chans : int
+        Width of the image embedding.
+    window_size : int
+        Side of the attention windows in tokens.
+    global_attn_indexes : tuple of int
+        Blocks that attend to the whole image.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 1024,
+        patch_size: int = 16,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+        out_chans: int = 256,
+        window_size: int = 14,
+        global_attn_indexes: tuple[int, ...] = (2, 5, 8, 11),
+    ) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        grid = image_size // patch_size
+        self.patch_embed = PatchEmbed(patch_size, embed_dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, embed_dim))
+        self.blocks = nn.ModuleList(
+            Block(
+                embed_dim,
+                num_heads,
+                mlp_dim=int(embed_dim * mlp_ratio),
+                window_size=0 if index in global_attn_indexes else window_size,
+                table_size=grid if index in global_attn_indexes else window_size,
+            )
+            for index in range(depth)
+        )
+        self.neck = nn.Sequential(
+            nn.Conv2d(embed_dim, out_chans, 1, bias=False),
+            LayerNorm2d(out_chans),
+            nn.Conv2d(out_chans, out_chans, 3, padding=1, bias=False),
+            LayerNorm2d(out_chans),
+        )
+
+    def forward(self, image: Tensor) -> Embedding:
+        """Encode images.
+
+        Parameters
+        ----------
+        image : Tensor of shape (B, 3, H, W)
+            Normalised; see `stacksam.sam.official`.
+
+        Returns
+        -------
+        embedding : Embedding
+            At (H / patch_size, W / patch_size), without skips.
+
+        Raises
+        ------
+        ValueError
+            If the patch does not divide height and width.
+        """
+        height, width = image.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f"the image is {height} x {width}; both have to be multiples of {self.patch_size}"
+            )
+        x = self.patch_embed(image)  # (B, h, w, C)
+        x = x + resize_positions(self.pos_embed, (x.shape[1], x.shape[2]))
+        for block in self.blocks:
+            x = block(x)
+        return Embedding(self.neck(x.permute(0, 3, 1, 2)))
+
+
+class PatchEmbed(nn.Module):
+    """Cut an image into patches and project each to a token."""
+
+    def __init__(self, patch_size: int, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, embed_dim, patch_size, stride=patch_size)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.proj(image).permute(0, 2, 3, 1)  # (B, h, w, C)
+
+
+class Block(nn.Module):
+    """Attention, in windows or global where `window_size` is 0, and an MLP."""
+
+    def __init__(
+        self, dim: int, num_heads: int, *, mlp_dim: int, window_size: int, table_size: int
+    ) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = RelativeAttention(dim, num_heads, table_size)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = MLPBlock(dim, mlp_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = self.norm1(x)
+        if self.window_size:
+            mixed = self.attn.mix(partition_windows(normed, self.window_size))
+            mixed = join_windows(mixed, (x.shape[1], x.shape[2]))
+        else:
+            mixed = self.attn.mix(normed)
+        x = x + self.attn.proj(mixed)  # after joining: the windows' padding needs no projection
+        return x + self.mlp(self.norm2(x))
+
+
+class MLPBlock(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.lin1 = FastLinear(dim, mlp_dim)
+        self.lin2 = FastLinear(mlp_dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lin2(F.gelu(self.lin1(x)))
+
+
+class RelativeAttention(nn.Module):
+    """Multi-head attention over a grid, biased by relative rows and columns.
+
+    Parameters
+    ----------
+    dim, num_heads : int
+    table_size : int
+        Side of the grid for which the tables were trained.
+    """
+
+    def __init__(self, dim: int, num_heads: int, table_size: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = FastLinear(dim, 3 * dim)
+        self.proj = FastLinear(dim, dim)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * table_size - 1, dim // num_heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * table_size - 1, dim // num_heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(self.mix(x))
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Attention before the last projection; (B, h, w, C) in and out."""
+        batch, height, width, dim = x.shape
+        qkv = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, h * w, C / heads)
+        grid = q.unflatten(2, (height, width))
+        rows = relative_table(self.rel_pos_h, height).to(q.dtype)  # (h, h, C / heads)
+        columns = relative_table(self.rel_pos_w, width).to(q.dtype)  # (w, w, C / heads)
+        bias_h = torch.einsum("bnhwc,hkc->bnhwk", grid, rows).flatten(2, 3)  # (B, heads, h * w, h)
+        bias_w = torch.einsum("bnhwc,wkc->bnhwk", grid, columns).flatten(2, 3)
+        mixed = attend(q, k, v, bias_h, bias_w)
+        return mixed.transpose(1, 2).reshape(batch, height, width, dim)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
+    """Attention with a bias that is the sum of a row and a column term.
+
+    Parameters
+    ----------
+    q, k, v : Tensor of shape (B, heads, h * w, C)
+    bias_h : Tensor of shape (B, heads, h * w, h)
+        Of each query for each row of keys.
+    bias_w : Tensor of shape (B, heads, h * w, w)
+
+    Returns
+    -------
+    mixed : Tensor of shape (B, heads, h * w, C)
+
+    Notes
+    -----
+    The bias of a global block of ViT-B has 12 x 4096 x 4096 numbers, 805 MB. Inference on a CPU
+    makes and uses it in pieces, which is faster as well: they stay in the cache.
+    """
+    batch, heads, tokens, _ = q.shape
+    if q.device.type != "cpu" or torch.is_grad_enabled() or tokens**2 * heads <= BIAS_ELEMENTS:
+        bias = (bias_h[..., :, None] + bias_w[..., None, :]).flatten(-2)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    rows = max(1, BIAS_ELEMENTS // tokens)
+    buffer = q.new_empty(min(rows, tokens), bias_h.shape[-1], bias_w.shape[-1])
+    mixed = q.new_empty(batch, tokens, heads, v.shape[-1]).transpose(1, 2)
+    for index in range(batch * heads):
+        at = (slice(index // heads, index // heads + 1), slice(index % heads, index % heads + 1))
+        for start in range(0, tokens, rows):
+            part = (*at, slice(start, start + rows))
+            height, width = bias_h[part][0, 0], bias_w[part][0, 0]
+            bias = torch.add(height[:, :, None], width[:, None, :], out=buffer[: len(height)])
+            mixed[part] = F.scaled_dot_product_attention(
+                q[part], k[at], v[at], attn_mask=bias.flatten(1)[None, None]
+            )
+    return mixed
+
+
+def relative_table(table: Tensor, size: int) -> Tensor:
+    """Look up the embeddings of all relative positions on a line of `size` tokens.
+
+    Parameters
+    ----------
+    table : Tensor of shape (2 * trained_size - 1, C)
+        From the most negative to the most positive distance; stretched where `size` differs.
+    size : int
+
+    Returns
+    -------
+    embeddings : Tensor of shape (size, size, C)
+        For query and key.
+    """
+    if len(table) != 2 * size - 1:
+        stretched = F.interpolate(table.T[None].float(), size=2 * size - 1, mode="linear")
+        table = stretched[0].T.to(table.dtype)
+    positions = torch.arange(size, device=table.device)
+    return table[positions[:, None] - positions[None, :] + size - 1]
+
+
+def resize_positions(pos_embed: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resample a position embedding of shape (1, h, w, C) to another grid, bicubic."""
+    if pos_embed.shape[1:3] == size:
+        return pos_embed
+    resized = F.interpolate(
+        pos_embed.permute(0, 3, 1, 2).float(), size=size, mode="bicubic", align_corners=False
+    )
+    return resized.permute(0, 2, 3, 1).to(pos_embed.dtype)
+
+
+def partition_windows(x: Tensor, size: int) -> Tensor:
+    """Cut a grid of tokens into windows, with zeros below and to the right where they do not fit.
+
+    Parameters
+    ----------
+    x : Tensor of shape (B, h, w, C)
+    size : int
+        Side of a window.
+
+    Returns
+    -------
+    windows : Tensor of shape (B * rows * columns, size, size, C)
+    """
+    x = F.pad(x, (0, 0, 0, -x.shape[2] % size, 0, -x.shape[1] % size))
+    windows = x.unflatten(1, (-1, size)).unflatten(3, (-1, size))  # (B, rows, s, columns, s, C)
+    return windows.transpose(2, 3).flatten(0, 2)
+
+
+def join_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Put windows back into a grid and drop their padding: the inverse of `partition_windows`.
+
+    Parameters
+    ----------
+    windows : Tensor of shape (B * rows * columns, size, size, C)
+    grid : (h, w)
+
+    Returns
+    -------
+    x : Tensor of shape (B, h, w, C)
+    """
+    height, width = grid
+    size = windows.shape[1]
+    rows, columns = -(-height // size), -(-width // size)
+    x = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)  # (B, rows, s, columns, s, C)
+    return x.flatten(3, 4).flatten(1, 2)[:, :height, :width]
