@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+WINDOW_FIXTURES = {"qtbot", "make_napari_viewer"}
 PATIENCE = 60_000  # ms until something that should happen is given up, also on a busy machine
 DEBIAN_PACKAGES = {
     "libEGL.so.1": "libegl1",
@@ -40,10 +41,11 @@ def why_no_window() -> str | None:
 
 
 def skip_without_window(items: list[pytest.Item], folder: str) -> None:
-    """Mark the tests of one folder under tests/ as skipped where no window can open."""
+    """Mark the window tests of one folder under tests/ as skipped where no window can open."""
     reason = why_no_window()
     for item in items if reason else []:
-        if folder in item.path.parts:
+        fixtures = getattr(item, "fixturenames", ())
+        if folder in item.path.parts and WINDOW_FIXTURES & set(fixtures):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -70,12 +70,20 @@ def test_stored_values_are_rescaled(tmp_path):
     hounsfield = stack() - 1000
     volume = read(write_series(tmp_path / "a", hounsfield, rescale=(1, -1024)))
     np.testing.assert_array_equal(volume.data, hounsfield)
-    assert volume.dtype.kind == "i"
+    assert volume.dtype == np.int16
+
+
+def test_values_beyond_16_bit_keep_all_bits(tmp_path):
+    values = stack().astype(np.int32)
+    values[2, 1, 1] = -33_000
+    volume = read(write_series(tmp_path / "a", values, rescale=(1, -1024)))
+    np.testing.assert_array_equal(volume.data, values)
+    assert volume.dtype == np.int32
 
 
 def test_each_slice_has_its_own_slope(tmp_path):
     (tmp_path / "a").mkdir()
-    stored = stack().astype(np.uint16)
+    stored = np.abs(stack()).astype(np.uint16)
     for z, slope in enumerate([1, 0.25, 2, 0.5]):
         write_slice(
             tmp_path / "a" / f"{z}.dcm",

@@ -516,7 +516,7 @@ def test_missing_files_folders_and_unknown_kinds(tmp_path):
     with pytest.raises(ReadError, match=r"gone\.tif does not exist"):
         read(tmp_path / "gone.tif")
     (tmp_path / "series").mkdir()
-    with pytest.raises(ReadError, match="series is a folder; DICOM series and OME-Zarr"):
+    with pytest.raises(ReadError, match="series is a folder without DICOM or Zarr images"):
         read(tmp_path / "series")
     (tmp_path / "a.docx").write_text("x", encoding="utf-8")
     with pytest.raises(ReadError, match=r"a\.docx has an extension .* \.nii\.gz"):

@@ -1,4 +1,4 @@
-"""Tests in this folder open windows."""
+"""Some tests in this folder open windows."""
 
 from window_support import skip_without_window
 

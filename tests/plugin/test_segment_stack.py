@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from window_support import PATIENCE
+from window_support import PATIENCE, why_no_window
 
-pytest.importorskip("qtpy.QtWidgets", exc_type=ImportError)
+pytest.importorskip("qtpy.QtWidgets", reason=why_no_window(), exc_type=ImportError)
 pytest.importorskip("napari")
 from napari.utils.notifications import notification_manager
 

@@ -6,9 +6,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from window_support import PATIENCE
+from window_support import PATIENCE, why_no_window
 
-pytest.importorskip("qtpy.QtWidgets", exc_type=ImportError)
+pytest.importorskip("qtpy.QtWidgets", reason=why_no_window(), exc_type=ImportError)
 
 
 @pytest.fixture

@@ -1,16 +1,17 @@
-"""What one gets without a trained model: a random walker from a box, Otsu's threshold at a click.
+"""What one gets without a trained model: random walkers, Otsu's threshold, flood fill.
 
-Both see the slice as the model does: grey, in the same window, 0 to 1.
+All see the slice as the model does: grey, in the same window, 0 to 1. Their parameters were chosen
+on training and validation files and are fixed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.segmentation import random_walker
+from skimage.segmentation import flood, random_walker
 from skimage.transform import resize
 
 from stacksam.core.masks import Box, box_of, component_at, fill_holes
@@ -22,6 +23,12 @@ _MARGIN = 0.15  # of the side of the box, at least _MIN_MARGIN pixels
 _MIN_MARGIN = 4
 _CORE = 0.75  # of the box is taken to be inside; chosen with BETA on the training files
 _LOCAL = 48  # half side of the window for a local threshold
+_REACH = 96  # pixels around the clicks that a random walker from clicks sees
+_DOT = 2  # radius of a click's seed in pixels
+FLOOD_TOLERANCE = 0.15  # of the window's range
+
+Click = tuple[tuple[float, float], bool]
+"""Where (y, x), and whether it belongs to the object."""
 
 
 def random_walker_from_box(
@@ -44,18 +51,75 @@ def random_walker_from_box(
     -------
     mask : ndarray of shape (H, W), bool
     """
-    y0, x0, y1, x1 = _whole_box(yxyx, image.shape)
-    out = np.zeros(image.shape, dtype=bool)
-    margin_y = max(_MIN_MARGIN, round(_MARGIN * (y1 - y0)))
-    margin_x = max(_MIN_MARGIN, round(_MARGIN * (x1 - x0)))
-    top, left = max(y0 - margin_y, 0), max(x0 - margin_x, 0)
-    crop = image[top : y1 + margin_y, left : x1 + margin_x]
-    inside = np.zeros(crop.shape, dtype=bool)
-    inside[y0 - top : y1 - top, x0 - left : x1 - left] = True
+    window, inside = crop_around(yxyx, image.shape, _MARGIN)
     seeds = np.where(inside, 0, 1).astype(np.int32)
-    seeds[_ellipse(crop.shape, (y0 - top, x0 - left, y1 - top, x1 - left), _CORE)] = 2
-    out[top : y1 + margin_y, left : x1 + margin_x] = _walk(crop, seeds, beta) & inside
+    seeds[_ellipse(inside.shape, _bounds(inside), _CORE)] = 2
+    out = np.zeros(image.shape, dtype=bool)
+    out[window] = _walk(image[window], seeds, beta) & inside
     return out
+
+
+def random_walker_from_clicks(
+    image: np.ndarray, clicks: Sequence[Click], beta: float = BETA
+) -> np.ndarray:
+    """Segment an object from clicks on it and beside it by a random walk.
+
+    Small discs at the clicks are the seeds, and the frame of the area that is looked at, `_REACH`
+    pixels around the clicks, is background.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W), float in [0, 1]
+    clicks : sequence of ((y, x), is_positive)
+        At least one of them positive.
+    beta : float
+
+    Returns
+    -------
+    mask : ndarray of shape (H, W), bool
+        The pieces that hold a positive click.
+    """
+    places = np.array([yx for yx, _ in clicks])
+    low, high = places.min(axis=0) - _REACH, places.max(axis=0) + _REACH
+    y0, x0, y1, x1 = _whole_box((*low, *high), image.shape)
+    window = (slice(y0, y1), slice(x0, x1))
+    seeds = np.ones((y1 - y0, x1 - x0), dtype=np.int32)
+    seeds[1:-1, 1:-1] = 0
+    for (y, x), positive in clicks:  # later clicks win
+        seeds[_disc(seeds.shape, (y - y0, x - x0))] = 2 if positive else 1
+    found = _walk(image[window], seeds, beta)
+    out = np.zeros(image.shape, dtype=bool)
+    for (y, x), positive in clicks:
+        if positive:
+            out[window] |= component_at(found, (y - y0, x - x0))
+    return out
+
+
+def flood_fill(
+    image: np.ndarray, clicks: Sequence[Click], tolerance: float = FLOOD_TOLERANCE
+) -> np.ndarray:
+    """What is connected to the clicks at a similar intensity, holes filled.
+
+    Clicks are taken in turn: a positive one adds its region, a negative one takes its region away.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W), float in [0, 1]
+    clicks : sequence of ((y, x), is_positive)
+    tolerance : float
+        Largest difference from the intensity under the click.
+
+    Returns
+    -------
+    mask : ndarray of shape (H, W), bool
+    """
+    smooth = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32), 1.0)
+    mask = np.zeros(image.shape, dtype=bool)
+    for yx, positive in clicks:
+        at = _pixel(yx, image.shape)
+        region = flood(smooth, at, tolerance=tolerance)
+        mask = mask | fill_holes(region) if positive else mask & ~region
+    return mask
 
 
 def random_walker_through(
@@ -122,17 +186,18 @@ def _walk(image: np.ndarray, seeds: np.ndarray, beta: float) -> np.ndarray:
         columns = np.minimum((np.arange(small[1]) + 0.5) * shape[1] / small[1], shape[1] - 1)
         seeds = seeds[np.ix_(rows.astype(int), columns.astype(int))]
     if not (seeds == 1).any() or not (seeds == 0).any() or not (seeds == 2).any():
-        return _resized(seeds != 1, shape)
+        return resized(seeds != 1, shape)
     image = ndimage.gaussian_filter(np.asarray(image, dtype=np.float64), _SMOOTH)
     if np.ptp(image) < 1e-6:
-        return _resized(seeds != 1, shape)
+        return resized(seeds != 1, shape)
     probability = random_walker(
         image, seeds, beta=beta, mode="cg_j", tol=1e-4, prob_tol=np.inf, return_full_prob=True
     )[1]
-    return _resized(probability, shape)
+    return resized(probability, shape)
 
 
-def _resized(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def resized(probability: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Bring a mask or a probability to another grid and cut it at one half."""
     if probability.shape == shape:
         return probability > 0.5
     large = resize(probability.astype(float), shape, order=1, anti_aliasing=False)
@@ -170,8 +235,44 @@ def _side_of_click(image: np.ndarray, yx: tuple[float, float]) -> np.ndarray:
     if np.ptp(image) < 1e-6:
         return np.zeros(image.shape, dtype=bool)
     is_bright = image > threshold_otsu(image)
-    at = tuple(min(int(np.floor(v + 0.5)), n - 1) for v, n in zip(yx, image.shape, strict=True))
-    return fill_holes(component_at(is_bright == is_bright[at], yx))
+    return fill_holes(component_at(is_bright == is_bright[_pixel(yx, image.shape)], yx))
+
+
+def _pixel(yx: tuple[float, float], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(min(int(np.floor(v + 0.5)), n - 1) for v, n in zip(yx, shape, strict=True))
+
+
+def crop_around(
+    yxyx: tuple[float, float, float, float], shape: tuple[int, ...], margin: float
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """A box with some of its surroundings.
+
+    Returns
+    -------
+    window : (slice, slice)
+        The box and `margin` of its sides, at least 4 pixels, on each side, inside the image.
+    inside : ndarray of shape (h, w), bool
+        The box in the window.
+    """
+    y0, x0, y1, x1 = _whole_box(yxyx, shape)
+    margin_y = max(_MIN_MARGIN, round(margin * (y1 - y0)))
+    margin_x = max(_MIN_MARGIN, round(margin * (x1 - x0)))
+    top, left = max(y0 - margin_y, 0), max(x0 - margin_x, 0)
+    bottom, right = min(y1 + margin_y, shape[0]), min(x1 + margin_x, shape[1])
+    inside = np.zeros((bottom - top, right - left), dtype=bool)
+    inside[y0 - top : y1 - top, x0 - left : x1 - left] = True
+    return (slice(top, bottom), slice(left, right)), inside
+
+
+def _bounds(inside: np.ndarray) -> Box:
+    box = box_of(inside)
+    assert box is not None
+    return box
+
+
+def _disc(shape: tuple[int, ...], yx: tuple[float, float]) -> np.ndarray:
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return (y - yx[0]) ** 2 + (x - yx[1]) ** 2 <= _DOT**2
 
 
 def _whole_box(yxyx: tuple[float, float, float, float], shape: tuple[int, ...]) -> Box:

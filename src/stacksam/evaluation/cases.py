@@ -4,11 +4,16 @@ A label's object is its largest connected piece; the label's other pieces stand 
 asked for. Touching neighbours are kept (each has its own label), and so are objects cut by the
 image's border. Left out are objects smaller than `MIN_PIXELS` on the slice, and those that fill
 more than `MAX_PART` of it, where there is nothing to tell apart.
+
+The order of files and labels follows from the seed and the file's name alone. So every protocol
+asks for the same objects in the same order, as far as they fit it, and a smaller limit takes a part
+of what a larger one takes.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -21,6 +26,7 @@ from stacksam.evaluation.datasets import Item
 MIN_PIXELS = 30
 MAX_PART = 0.95
 MIN_SLICES = 3
+LABELS_BUDGET = 512 * 2**20
 
 _FULL_3D = ndimage.generate_binary_structure(3, 3)
 
@@ -39,6 +45,8 @@ class Case:
         The true object, cut to its box. For a 2D case d is 1.
     shape : (Z, Y, X)
         Shape of the file's volume.
+    spacing_zyx : tuple of 3 floats, or None
+        In mm; set once the image has been opened.
     """
 
     item: Item
@@ -47,6 +55,7 @@ class Case:
     corner: tuple[int, int, int]
     crop: np.ndarray
     shape: tuple[int, int, int]
+    spacing_zyx: tuple[float, float, float] | None = None
 
     def truth(self) -> np.ndarray:
         """The whole object, bool (Z, Y, X)."""
@@ -69,6 +78,11 @@ class Case:
     def slices(self) -> range:
         """The slices that the object's box spans."""
         return range(self.corner[0], self.corner[0] + self.crop.shape[0])
+
+    @property
+    def area(self) -> int:
+        """Pixels of the object on the prompted slice."""
+        return int(np.count_nonzero(self.crop[self.index - self.corner[0]]))
 
 
 def choose_cases(
@@ -102,16 +116,34 @@ def choose_cases(
         if item.is_volume or not in_3d:
             by_dataset.setdefault(item.dataset, []).append(item)
     cases: list[Case] = []
-    for dataset, files in sorted(by_dataset.items()):
-        rng = np.random.default_rng([seed, zlib.crc32(dataset.encode("utf-8"))])
-        files = sorted(files, key=lambda f: f.key)
-        order = [files[i] for i in rng.permutation(len(files))]
-        streams = [
-            _cases_of(item, int(rng.integers(2**31)), in_3d, max(min_slices, MIN_SLICES))
-            for item in order
-        ]
+    labels = _Labels(LABELS_BUDGET)
+    for _, files in sorted(by_dataset.items()):
+        least = max(min_slices, MIN_SLICES) if in_3d else 1
+        order = sorted(files, key=lambda f: (_rng(seed, f.key).random(), f.key))
+        streams = [_cases_of(item, labels, seed, in_3d, least) for item in order]
         cases += _take_in_turn(streams, limit)
     return sorted(cases, key=lambda c: (c.item.key, c.label_id))
+
+
+def _rng(seed: int, key: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(key.encode("utf-8"))])
+
+
+class _Labels:
+    """Label images by file, the latest ones kept as far as a budget in bytes goes."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._kept: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def __call__(self, item: Item) -> np.ndarray:
+        labels = self._kept.pop(item.key, None)
+        if labels is None:
+            labels = item.read_labels()
+        self._kept[item.key] = labels
+        while len(self._kept) > 1 and sum(a.nbytes for a in self._kept.values()) > self._budget:
+            self._kept.popitem(last=False)
+        return labels
 
 
 def _take_in_turn(streams: list[Iterator[Case]], limit: int) -> list[Case]:
@@ -129,14 +161,15 @@ def _take_in_turn(streams: list[Iterator[Case]], limit: int) -> list[Case]:
     return taken
 
 
-def _cases_of(item: Item, seed: int, in_3d: bool, min_slices: int) -> Iterator[Case]:
+def _cases_of(
+    item: Item, labels: _Labels, seed: int, in_3d: bool, min_slices: int
+) -> Iterator[Case]:
     """The file's usable objects in a seeded order, made one by one."""
-    labels = item.read_labels()
-    boxes = ndimage.find_objects(labels)
+    boxes = ndimage.find_objects(labels(item))
     present = [i for i, box in enumerate(boxes, start=1) if box is not None]
-    for label_id in np.random.default_rng(seed).permutation(present).tolist():
-        case = _case(item, labels, label_id, boxes[label_id - 1], in_3d)
-        if case is not None and (not in_3d or len(case.slices) >= min_slices):
+    for label_id in _rng(seed, "labels of " + item.key).permutation(present).tolist():
+        case = _case(item, labels(item), label_id, boxes[label_id - 1], in_3d)
+        if case is not None and len(case.slices) >= min_slices:
             yield case
 
 

@@ -2,12 +2,14 @@
 
 The folder holds ``SPLIT.json`` and, for each data set, ``<group>/<dataset>/images`` with ``masks``
 and/or ``volumes`` with ``volume_masks``; a mask has its image's name, maybe another suffix.
+A group's ``MANIFEST.json``, where there is one, says how the images were taken.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 _MASK_FOLDERS = {"images": "masks", "volumes": "volume_masks"}
 _MASK_SUFFIXES = (".tif", ".tiff", ".png", ".nii.gz", ".nii")
+_MODALITIES = {
+    r"\bCT\b": "CT",
+    r"\bMR\b": "MR",
+    r"\b(PET|PT)\b": "PET",
+    r"\bUS\b|ultrasound": "ultrasound",
+    r"SEM\b|TEM\b|electron": "electron microscopy",
+    r"fluorescence": "fluorescence",
+    r"phase contrast": "phase contrast",
+    r"brightfield|stained|H&E": "stained or brightfield",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,8 @@ class Item:
         Whether no file of this data set is trained on.
     is_volume : bool
         Whether slices hang together in 3D.
+    modality : str
+        "CT", "MR", "fluorescence" ...; "unknown" where no manifest says it.
     """
 
     key: str
@@ -47,6 +61,7 @@ class Item:
     is_volume: bool
     path: Path
     mask_path: Path
+    modality: str = "unknown"
 
     def read_volume(self) -> Volume:
         """Read the image; a 2D one is a volume of one slice."""
@@ -94,8 +109,12 @@ def find_items(data: str | os.PathLike, split: str = "test") -> list[Item]:
     prefix = folder.relative_to(root).as_posix()
     prefix = "" if prefix == "." else prefix + "/"
     unseen = set(content.get("unseen_data_sets", []))
+    manifests = {
+        group: _read_manifest(root / group)
+        for group in sorted({key.split("/")[0] for key in content["files"]})
+    }
     items = [
-        _item(root, key, unseen)
+        _item(root, key, unseen, manifests[key.split("/")[0]])
         for key, side in sorted(content["files"].items())
         if side == split and key.startswith(prefix)
     ]
@@ -121,7 +140,40 @@ def _read_split(root: Path) -> dict[str, Any]:
     return content
 
 
-def _item(root: Path, key: str, unseen: set[str]) -> Item:
+def _read_manifest(folder: Path) -> dict[str, str]:
+    """How images were taken, by file (path inside of the group) and by data set."""
+    if not (folder / "MANIFEST.json").is_file():
+        return {}
+    try:
+        entries = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
+        texts: dict[str, str] = {}
+        for entry in entries:
+            modality = short_modality(str(entry.get("modality", "")))
+            texts.setdefault(entry["dataset"], modality)
+            if "path" in entry:
+                texts[entry["path"]] = modality
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ReadError(f"MANIFEST.json in {folder.name} is not a list of data sets") from error
+    return texts
+
+
+def short_modality(text: str) -> str:
+    """The first modality that a description names; the description itself where none is known.
+
+    Examples
+    --------
+    >>> short_modality("MR T1w (contrast)"), short_modality("FIB-SEM volume (Drosophila medulla)")
+    ('MR', 'electron microscopy')
+    """
+    named = {
+        match.start(): name
+        for pattern, name in _MODALITIES.items()
+        if (match := re.search(pattern, text, re.IGNORECASE))
+    }
+    return named[min(named)] if named else text or "unknown"
+
+
+def _item(root: Path, key: str, unseen: set[str], manifest: dict[str, str]) -> Item:
     parts = key.split("/")
     if len(parts) < 4 or parts[-2] not in _MASK_FOLDERS:
         raise ReadError(
@@ -137,6 +189,7 @@ def _item(root: Path, key: str, unseen: set[str]) -> Item:
         is_volume=parts[-2] == "volumes",
         path=path,
         mask_path=_find_mask(path.parent.parent / _MASK_FOLDERS[parts[-2]], path.name),
+        modality=manifest.get("/".join(parts[1:])) or manifest.get(dataset) or "unknown",
     )
 
 

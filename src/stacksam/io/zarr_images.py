@@ -57,6 +57,8 @@ def read_zarr(path: Path, suffix: str, channel: Choice, time: int | None, series
         names = _channel_names(node)
         node = node[multiscale["datasets"][level]["path"]]
         axes, is_colour = axis_letters(multiscale), False
+        if len(axes) != node.ndim:
+            raise ReadError(f"{path.name} names {len(axes)} axes, but its array has {node.ndim}")
     stack, rgb, is_timelapse = pick_stack(
         LazyView(_Stored(node, path.name)),
         axes,

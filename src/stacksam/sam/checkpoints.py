@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from stacksam.core.errors import CheckpointError
+from stacksam.core.errors import CheckpointError, WriteError
+from stacksam.io.atomic import atomic_path
 from stacksam.sam.model import CompactConfig, PromptableModel, build_compact
 
 FORMAT = "stacksam-compact-1"
@@ -31,6 +31,11 @@ def save_compact(
     config : CompactConfig
     description : dict
         How it was trained; plain JSON types.
+
+    Raises
+    ------
+    WriteError
+        If the folder is missing or cannot be written to.
     """
     path = Path(path)
     tensors = {
@@ -38,9 +43,11 @@ def save_compact(
         for name, value in model.state_dict().items()
     }
     text = json.dumps({"format": FORMAT, "model": config.to_dict(), "training": description})
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata={"stacksam": text})
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"stacksam": text})
+        except SafetensorError as error:
+            raise WriteError(f"{path.name} was not written ({_first_line(error)})") from error
 
 
 def load_compact(path: str | Path) -> tuple[PromptableModel, dict[str, Any]]:

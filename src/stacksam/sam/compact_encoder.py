@@ -56,6 +56,7 @@ class CompactEncoder(nn.Module):
         self.laterals = nn.ModuleList(nn.Conv2d(width, embed_dim, 1) for width in widths[2:])
         self.skip_2x = nn.Conv2d(widths[1], embed_dim // 4, 1)
         self.skip_4x = nn.Conv2d(widths[0], embed_dim // 8, 1)
+        self.top_norm = _norm(embed_dim)
         self.smooth = nn.Conv2d(embed_dim, embed_dim, 3, padding=1)
 
     def forward(self, image: Tensor) -> Embedding:
@@ -82,7 +83,7 @@ class CompactEncoder(nn.Module):
             reversed(self.laterals[:-1]), reversed(features[:-1]), strict=True
         ):
             top = lateral(feature) + F.interpolate(top, scale_factor=2.0, mode="nearest")
-        return Embedding(self.smooth(F.relu(top)), (self.skip_2x(quarter), self.skip_4x(half)))
+        return Embedding(self.smooth(F.gelu(self.top_norm(top))), (self.skip_2x(quarter), self.skip_4x(half)))
 
 
 class ResidualBlock(nn.Module):

@@ -5,7 +5,9 @@ Nothing above this file needs torch, and SAM's x, y order and pixel conventions 
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,8 +169,10 @@ class Predictor:
             torch.tensor(labels, dtype=torch.float32, device=self.device)[None],
         )
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
 
 def choose_device(name: str = "auto") -> torch.device:

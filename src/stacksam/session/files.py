@@ -7,16 +7,16 @@ name it had, beside the folder.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stacksam.core.errors import ReadError
-from stacksam.core.prompts import PromptSet, prompt_from_dict, prompt_to_dict
+from stacksam.core.errors import ReadError, WriteError
+from stacksam.core.prompts import MaskPrompt, PromptSet, prompt_from_dict, prompt_to_dict
 from stacksam.core.volume import Volume
+from stacksam.core.windows import Window
 from stacksam.io.atomic import atomic_path
 from stacksam.sam import Predictor, load_model
 from stacksam.session.state import ObjectInfo, State
@@ -36,9 +36,19 @@ def save_session(session: Session, folder: str | Path) -> None:
     session : Session
     folder : path-like
         Made if missing.
+
+    Raises
+    ------
+    WriteError
+        If the folder cannot be made or written to.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(
+            f"the folder {folder.name} cannot be made ({error.strerror}); choose another one"
+        ) from error
     state = session._state
     facts = {
         "version": VERSION,
@@ -82,22 +92,48 @@ def restore_session(folder: str | Path, volume: Volume | None, model: Predictor 
     folder = Path(folder)
     facts = _read_facts(folder / FACTS)
     try:
-        volume = volume or _find_image(folder, facts["image"])
-        if volume.fingerprint != facts["fingerprint"]:
-            raise ReadError(
-                "the image is not the one this session was made on, or it has changed; "
-                "give the right image"
-            )
-        low, high = facts["window"]
-        session = Session(volume, model or load_model(facts["model"]), window=(low, high))
-        prompts = PromptSet(tuple(prompt_from_dict(p) for p in facts["prompts"]))
-        objects = {o["object_id"]: _object_from_dict(o) for o in facts["objects"]}
-        session._take(replace(State(prompts), objects=MappingProxyType(objects)))
-        session._next_prompt_id = int(facts["next_prompt_id"])
-    except (KeyError, TypeError) as error:
+        image, fingerprint, model_name = (
+            str(facts[key]) for key in ("image", "fingerprint", "model")
+        )
+        low, high = (float(limit) for limit in facts["window"])
+        window, state = Window(low, high), _read_state(facts)
+        next_prompt_id = max(int(facts["next_prompt_id"]), state.prompts.next_id)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ReadError(f"{FACTS} is damaged ({error}); restore a backup of the folder") from error
-    session._labels.data = _read_labels(folder / LABELS, volume.shape)
+    volume = volume or _find_image(folder, image)
+    if volume.fingerprint != fingerprint:
+        raise ReadError(
+            "the image is not the one this session was made on, or it has changed; "
+            "give the right image"
+        )
+    _check_places(state, volume)
+    labels = _read_labels(folder / LABELS, volume.shape)
+    session = Session(volume, model or load_model(model_name), window=window)
+    session._state, session._next_prompt_id = state, next_prompt_id
+    session._labels.data = labels
     return session
+
+
+def _read_state(facts: dict[str, Any]) -> State:
+    prompts = PromptSet()
+    for data in facts["prompts"]:
+        prompts = prompts.with_prompt(prompt_from_dict(data))
+    objects = {int(o["object_id"]): _object_from_dict(o) for o in facts["objects"]}
+    if not set(prompts.object_ids) <= set(objects):
+        raise ValueError("prompts of an object that is not listed")
+    return State(prompts, MappingProxyType(objects))
+
+
+def _check_places(state: State, volume: Volume) -> None:
+    """Refuse prompts that lie outside of the image, which only damage can bring about."""
+    for prompt in state.prompts:
+        shape = volume.plane_shape(prompt.axis) if prompt.axis in (0, 1, 2) else ()
+        is_inside = bool(shape) and 0 <= prompt.index < volume.n_slices(prompt.axis)
+        if not is_inside or (isinstance(prompt, MaskPrompt) and prompt.shape != shape):
+            raise ReadError(
+                f"{FACTS} is damaged (a prompt does not fit the image); restore a backup of the "
+                "folder"
+            )
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
@@ -123,18 +159,20 @@ def _read_labels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     try:
         with np.load(path) as arrays:
             labels = arrays["labels"]
-    except (OSError, ValueError, KeyError, BadZipFile, ZlibError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, ZlibError) as error:
         raise ReadError(f"{LABELS} cannot be read; restore a backup of the folder") from error
-    if labels.shape != shape:
-        raise ReadError(f"{LABELS} has shape {labels.shape}; the image has {shape}")
-    return labels
+    if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16, np.uint32):
+        raise ReadError(
+            f"{LABELS} holds {labels.dtype} of shape {labels.shape}; the image has {shape}"
+        )
+    return np.ascontiguousarray(labels)
 
 
 def _find_image(folder: Path, name: str) -> Volume:
     from stacksam.io import read
 
-    path = folder.resolve().parent / name
-    if not name or not path.exists():
+    path = folder.resolve().parent / Path(name).name
+    if not Path(name).name or not path.exists():
         raise ReadError("the session's image is not beside its folder; give it as volume")
     return read(path)
 

@@ -50,7 +50,7 @@ def segment_file(
 
     volume = read(image)
     given = load_prompts(prompts, volume.shape)
-    loaded = model if isinstance(model, Predictor) else load_model(model, device=device)
+    loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     session = Session(volume, loaded, window=window or given.window or "auto")
     session.load(given)
     ids = given.prompts.object_ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -16,6 +16,7 @@ from stacksam.core.prompts import (
     MaskPrompt,
     PointPrompt,
     Prompt,
+    PromptSet,
     ScribblePrompt,
     check_axis,
     check_box,
@@ -27,7 +28,13 @@ from stacksam.core.prompts import (
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, WindowSpec, resolve_window
 from stacksam.io.prompt_files import PromptFile
-from stacksam.propagation import SlicePrediction, SlicePredictor, make_plan, run_plan
+from stacksam.propagation import (
+    SlicePrediction,
+    SlicePredictor,
+    make_plan,
+    run_plan,
+    says_where,
+)
 from stacksam.sam import Predictor
 from stacksam.session.labels import LabelImage, LabelsChange
 from stacksam.session.results import Prediction, PropagationResult
@@ -39,11 +46,12 @@ ZRange = tuple[int, int]
 
 @dataclass(frozen=True)
 class _Step:
-    """One undoable step: the facts before and after it, and what it did to the labels."""
+    """One undoable step: the facts before and after it, and what it did to an object's label."""
 
     before: State
     after: State
     change: LabelsChange | None = None
+    object_id: int = 0
 
 
 class Session:
@@ -90,7 +98,7 @@ class Session:
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
         self._next_prompt_id = 1
-        self._results: dict[int, PropagationResult] = {}
+        self._results: dict[int, tuple[PromptSet, PropagationResult]] = {}
 
     @property
     def objects(self) -> dict[int, ObjectInfo]:
@@ -210,17 +218,18 @@ class Session:
         Raises
         ------
         ValueError
-            If the session already has prompts.
+            If the session already has objects.
         """
-        if len(self._state.prompts):
-            raise ValueError("the session already has prompts; load a prompts file into a new one")
+        if self._state.objects:
+            raise ValueError("the session already has objects; load a prompts file into a new one")
         state = replace(self._state, prompts=given.prompts)
         for object_id in given.prompts.object_ids:
             info = new_object(object_id)
             state = state.with_object(replace(info, name=given.names.get(object_id) or info.name))
-        self._next_prompt_id = given.prompts.next_id
+        self._next_prompt_id = max(self._next_prompt_id, given.prompts.next_id)
         self._change(state)
         for object_id in state.objects:
+            self.objects_changed.emit(object_id)
             self.prompts_changed.emit(object_id)
 
     def remove_prompt(self, prompt_id: int) -> None:
@@ -241,16 +250,21 @@ class Session:
         """Remove an object with its prompts and, if it was committed, its label."""
         info = self._object(object_id)
         change = None if info.label_id is None else self._labels.erase(info.label_id)
-        self._change(self._state.without_object(object_id), change)
+        had_prompts = bool(len(self._state.prompts.for_object(object_id)))
+        self._change(self._state.without_object(object_id), change, object_id)
         self._results.pop(object_id, None)
         self.objects_changed.emit(object_id)
+        if had_prompts:
+            self.prompts_changed.emit(object_id)
         if change is not None:
             self.labels_changed.emit(object_id)
 
     def rename(self, object_id: int, name: str) -> None:
         """Give an object a name."""
-        self._change(self._state.with_object(replace(self._object(object_id), name=str(name))))
-        self.objects_changed.emit(object_id)
+        info = replace(self._object(object_id), name=str(name))
+        if info != self._object(object_id):
+            self._change(self._state.with_object(info))
+            self.objects_changed.emit(object_id)
 
     def predict(self, object_id: int, index: int, axis: int = 0) -> Prediction:
         """The object on one slice, as the prompts on this slice say.
@@ -294,7 +308,7 @@ class Session:
 
     def propagate(
         self,
-        object_id: int | Sequence[int],
+        object_id: int | Iterable[int],
         axis: int = 0,
         z_range: ZRange | None = None,
         progress: Progress | None = None,
@@ -304,7 +318,7 @@ class Session:
 
         Parameters
         ----------
-        object_id : int or sequence of int
+        object_id : int or several ints
         axis : {0, 1, 2}
             Along which slices hand masks on.
         z_range : (start, stop), optional
@@ -316,17 +330,18 @@ class Session:
 
         Returns
         -------
-        result : PropagationResult, or dict of id to PropagationResult for a sequence
+        result : PropagationResult, or dict of id to PropagationResult for several ids
 
         Raises
         ------
         ValueError
             If an object has nothing along this axis that says where it is.
         """
-        if isinstance(object_id, Sequence):
-            total = len(object_id) * self.volume.n_slices(axis)
+        if isinstance(object_id, Iterable):
+            ids = list(object_id)
+            total = len(ids) * self.volume.n_slices(axis)
             results = {}
-            for number, one in enumerate(object_id):
+            for number, one in enumerate(ids):
                 offset = number * self.volume.n_slices(axis)
                 report = _offset(progress, offset, total)
                 results[one] = self.propagate(one, axis, z_range, report, cancel)
@@ -337,17 +352,18 @@ class Session:
             slices[index] = found
             if progress:
                 progress(len(slices), total)
-        if progress:
+        is_complete = cancel is None or not cancel.is_set()
+        if progress and is_complete:
             progress(total, total)
         result = PropagationResult(
             axis,
             self.volume.shape,
             slices,
             self._state.prompts.touched_slices(object_id, axis),
-            complete=cancel is None or not cancel.is_set(),
+            complete=is_complete,
             decoded=self._predictor.decoded - decoded,
         )
-        self._results[object_id] = result
+        self._results[object_id] = (self._state.prompts.for_object(object_id), result)
         return result
 
     def _run(
@@ -387,37 +403,53 @@ class Session:
         Raises
         ------
         ValueError
-            If the label belongs to another object, or the object has no prompts.
+            If the label belongs to another object or is below 1, or the object has no prompts that
+            say where it is.
         """
         info = self._object(object_id)
-        label_id = label_id or info.label_id or self._next_label_id()
-        if any(o.label_id == label_id for i, o in self._state.objects.items() if i != object_id):
+        if label_id is None:
+            label_id = info.label_id or self._next_label_id()
+        others = {
+            other.label_id
+            for i, other in self._state.objects.items()
+            if other.label_id is not None and i != object_id
+        }
+        if label_id in others:
             raise ValueError(f"label {label_id} belongs to another object; choose a free one")
         mask = self._mask_to_commit(object_id)
-        others = {o.label_id for o in self._state.objects.values() if o.label_id} - {label_id}
-        change = self._labels.write(mask, label_id, set() if overwrite else others)  # type: ignore[arg-type]
-        info = replace(info, name=name or info.name, label_id=label_id, is_locked=True)
-        self._change(self._state.with_object(info), change)
-        self.objects_changed.emit(object_id)
-        self.labels_changed.emit(object_id)
+        kept = set() if overwrite else others
+        change = self._labels.write(mask, label_id, kept, info.label_id)
+        new_info = replace(info, name=name or info.name, label_id=label_id, is_locked=True)
+        if new_info == info and change.is_empty:
+            return label_id
+        self._change(self._state.with_object(new_info), change, object_id)
+        if new_info != info:
+            self.objects_changed.emit(object_id)
+        if not change.is_empty:
+            self.labels_changed.emit(object_id)
         return label_id
 
     def _mask_to_commit(self, object_id: int) -> np.ndarray:
-        if object_id in self._results:
-            return self._results[object_id].mask
+        prompts = self._state.prompts.for_object(object_id)
+        used, result = self._results.get(object_id, (None, None))
+        if result is not None and used == prompts:
+            return result.mask
+        decided = {(p.axis, p.index) for p in prompts if says_where(p)}
+        if not decided:
+            raise ValueError(
+                f"object {object_id} has no box, mask or positive point, so there is nothing to "
+                "commit; add one first"
+            )
         mask = np.zeros(self.volume.shape, dtype=bool)
-        touched = {(p.axis, p.index) for p in self._state.prompts.for_object(object_id)}
-        for axis, index in sorted(touched):
+        for axis, index in sorted(decided):
             np.moveaxis(mask, axis, 0)[index] |= self.predict(object_id, index, axis).mask
-        if not touched:
-            raise ValueError(f"object {object_id} has no prompts, so there is nothing to commit")
         return mask
 
     def _next_label_id(self) -> int:
         return 1 + max((o.label_id or 0 for o in self._state.objects.values()), default=0)
 
     def undo(self) -> bool:
-        """Take back the last step: a prompt, a choice, a commit, a removal; False if there is none."""
+        """Take back the last step (a prompt, a choice, a commit, a removal); False if none is."""
         if not self._done:
             return False
         step = self._done.pop()
@@ -474,32 +506,31 @@ class Session:
         prompt = make(self._next_prompt_id)
         self._next_prompt_id += 1
         state = self._state
-        if object_id not in state.objects:
+        is_new = object_id not in state.objects
+        if is_new:
             state = state.with_object(new_object(int(object_id)))
         self._change(replace(state, prompts=state.prompts.with_prompt(prompt)))
+        if is_new:
+            self.objects_changed.emit(object_id)
         self.prompts_changed.emit(object_id)
         return prompt.prompt_id
 
-    def _change(self, state: State, change: LabelsChange | None = None) -> None:
-        step = _Step(self._state, state, change)
-        self._done.append(step)
+    def _change(self, state: State, change: LabelsChange | None = None, object_id: int = 0) -> None:
+        self._done.append(_Step(self._state, state, change, object_id))
         self._undone.clear()
-        self._take(state)
+        self._state = state
 
     def _show(self, state: State, step: _Step) -> None:
         """Take over a state of the history and say what differs."""
-        self._take(state)
-        for object_id in _changed_objects(step.before, step.after):
-            self.prompts_changed.emit(object_id)
-            self.objects_changed.emit(object_id)
-            if step.change is not None:
-                self.labels_changed.emit(object_id)
-
-    def _take(self, state: State) -> None:
-        for object_id in _changed_objects(self._state, state):
-            if state.prompts.for_object(object_id) != self._state.prompts.for_object(object_id):
-                self._results.pop(object_id, None)
         self._state = state
+        before, after = step.before, step.after
+        for object_id in dict.fromkeys([*before.objects, *after.objects]):
+            if before.objects.get(object_id) != after.objects.get(object_id):
+                self.objects_changed.emit(object_id)
+            if before.prompts.for_object(object_id) != after.prompts.for_object(object_id):
+                self.prompts_changed.emit(object_id)
+        if step.change is not None and not step.change.is_empty:
+            self.labels_changed.emit(step.object_id)
 
     def _object(self, object_id: int) -> ObjectInfo:
         try:
@@ -509,16 +540,6 @@ class Session:
 
     def _check_slice(self, index: int, axis: int) -> int:
         return check_index(index, self.volume.n_slices(check_axis(axis)))
-
-
-def _changed_objects(before: State, after: State) -> list[int]:
-    ids = [*before.objects, *(i for i in after.objects if i not in before.objects)]
-    return [
-        i
-        for i in ids
-        if before.objects.get(i) != after.objects.get(i)
-        or before.prompts.for_object(i) != after.prompts.for_object(i)
-    ]
 
 
 def _offset(progress: Progress | None, offset: int, total: int) -> Progress | None:

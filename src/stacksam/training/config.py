@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,20 @@ def load_config(path: str | Path) -> Config:
             for key in keys:
                 table[key] = (base / table[key]).resolve()
         model = CompactConfig.from_dict(tables.get("model", {}))
-        return Config(DataConfig(**data), TrainConfig(**train), model)
-    except (KeyError, TypeError) as error:
+        config = Config(DataConfig(**data), TrainConfig(**train), model)
+        for part in (config.data, config.train, config.model):
+            _check_types(part)
+        return config
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path.name} does not describe a training: {error}") from None
+
+
+def _check_types(table: DataConfig | TrainConfig | CompactConfig) -> None:
+    known: dict[str, type | tuple[type, ...]]
+    known = {"int": int, "float": (int, float), "str": str, "Path": Path, "tuple[int, ...]": tuple}
+    for field in fields(table):
+        value = getattr(table, field.name)
+        entries = value if isinstance(value, tuple) else ()
+        is_right = isinstance(value, known[str(field.type)]) and not isinstance(value, bool)
+        if not is_right or not all(type(entry) is int for entry in entries):
+            raise TypeError(f"{field.name} is {value!r}; expected {field.type}")

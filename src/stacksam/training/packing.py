@@ -62,6 +62,8 @@ def check_trainable(relative: str, split: dict[str, Any]) -> str:
     ForbiddenFileError
         If the file is on the test side, unknown, or of a data set that is not for training.
     """
+    if relative.count("/") < 2:
+        raise ForbiddenFileError(f"{relative!r} is not a file of a data set in SPLIT.json")
     dataset = relative.split("/")[1]
     if dataset in split["not_for_training"]:
         reason = split["not_for_training"][dataset]
@@ -101,7 +103,10 @@ def read_item(folder: Path, relative: str, side: str) -> PackedItem:
     volume = read(folder / relative)
     mask_folder = folder / group / dataset / ("masks" if kind == "images" else "volume_masks")
     stem = name.removesuffix(".gz").rsplit(".", 1)[0]
-    mask_path = next(p for p in sorted(mask_folder.iterdir()) if p.name.split(".")[0] == stem)
+    found = sorted(mask_folder.iterdir()) if mask_folder.is_dir() else []
+    mask_path = next((p for p in found if p.name.split(".")[0] == stem), None)
+    if mask_path is None:
+        raise ValueError(f"{dataset}: an image has no labels in {mask_folder.name}; add them")
     labels = np.asarray(read(mask_path).data).astype(np.uint16)
     if labels.shape != volume.shape:
         raise ValueError(f"{dataset}: labels of shape {labels.shape} do not fit {volume.shape}")

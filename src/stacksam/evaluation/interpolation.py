@@ -1,0 +1,78 @@
+"""What one gets from the masks of some slices without looking at the image between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+import numpy as np
+from scipy import ndimage
+
+from stacksam.evaluation.figures import window_of
+
+
+def interpolate_stack(
+    masks: Mapping[int, np.ndarray], extent: Iterable[int], n_slices: int
+) -> np.ndarray:
+    """Fill a stack from the masks of some of its slices.
+
+    Between two neighbouring given slices that hold the object, signed distances to the two outlines
+    are blended (Raya and Udupa, IEEE Transactions on Medical Imaging 9(1), 1990). Elsewhere, that
+    is beyond the outermost slices and beside those that are given as empty, the neighbouring mask
+    is held constant over the slices of `extent`.
+
+    Parameters
+    ----------
+    masks : mapping of slice index to ndarray of shape (Y, X), bool
+        An empty mask says that the object is absent there. At least one.
+    extent : iterable of int
+        Slices on which the object is believed to be.
+    n_slices : int
+
+    Returns
+    -------
+    stack : ndarray of shape (n_slices, Y, X), bool
+
+    Examples
+    --------
+    >>> thin, thick = np.eye(1, 7, 3, dtype=bool), np.ones((1, 7), dtype=bool)
+    >>> interpolate_stack({0: thin, 2: thick}, [], 3)[1].astype(int)
+    array([[0, 1, 1, 1, 1, 1, 0]])
+    """
+    if not masks:
+        raise ValueError("there is no mask to go from; give at least one")
+    first = next(iter(masks.values()))
+    stack = np.zeros((n_slices, *first.shape), dtype=bool)
+    believed = set(extent)
+    is_full = {index: bool(mask.any()) for index, mask in masks.items()}
+    for low, high in pairwise([-1, *sorted(masks), n_slices]):
+        between = range(low + 1, high)
+        sources = [i for i in (low, high) if is_full.get(i)]
+        if len(sources) == 2:
+            for index, mask in _blend(masks[low], masks[high], low, high):
+                stack[index] = mask
+        elif sources:
+            stack[[i for i in between if i in believed]] = masks[sources[0]]
+    for index, mask in masks.items():
+        stack[index] = mask
+    return stack
+
+
+def _blend(
+    first: np.ndarray, last: np.ndarray, low: int, high: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The slices between two masks; all lie in the box around both."""
+    window = window_of(first, last)
+    from_first, from_last = (_signed_distance(m[window]) for m in (first, last))
+    for index in range(low + 1, high):
+        part = (index - low) / (high - low)
+        mask = np.zeros(first.shape, dtype=bool)
+        mask[window] = (1 - part) * from_first + part * from_last > 0
+        yield index, mask
+
+
+def _signed_distance(mask: np.ndarray) -> np.ndarray:
+    """Positive inside; what lies beyond the array is outside."""
+    padded = np.pad(mask, 1)
+    inside, outside = (ndimage.distance_transform_edt(m) for m in (padded, ~padded))
+    return (inside - outside)[1:-1, 1:-1]

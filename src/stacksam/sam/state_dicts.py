@@ -1,0 +1,322 @@
+"""Checkpoints of the published SAM: official ``.pth``, safetensors, and Hugging Face's layout.
+
+Files are read without running code that they may hold, and every way in which one can be wrong
+becomes a `CheckpointError` of one sentence.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from stacksam.core.errors import CheckpointError
+from stacksam.sam.official import SAM_CONFIGS, SamConfig, SamModel, build_sam
+
+WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state")
+"""Names under which training scripts keep the weights."""
+
+PREFIXES = ("module.", "_orig_mod.", "sam.", "model.")
+"""What wrappers put before every name."""
+
+NOT_WEIGHTS = ("pixel_mean", "pixel_std")
+
+HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
+
+OTHER_MODELS = {
+    "image_encoder.patch_embed.seq.": "MobileSAM",
+    "image_encoder.trunk.": "SAM 2",
+    "sam_mask_decoder.": "SAM 2",
+    "mask_decoder.hf_token.": "SAM-HQ",
+    "image_encoder.blocks.0.Adapter": "SAM-Med2D",
+}
+"""Names by which relatives of SAM are recognised."""
+
+DAMAGED = (
+    OSError,
+    MemoryError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    SafetensorError,
+    struct.error,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    OverflowError,
+    AssertionError,
+)
+"""What torch.load and safetensors raise on a file that is damaged or something else."""
+
+
+def load_sam(
+    path: str | Path, *, input_size: tuple[int, int] | None = None
+) -> tuple[SamModel, SamConfig]:
+    """Read a SAM checkpoint of any supported layout and build its network.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file, or a folder as Hugging Face's
+        `save_pretrained` writes it.
+    input_size : (height, width), optional
+        At which the network is going to be used, if not at that of its training.
+
+    Returns
+    -------
+    model : SamModel
+        In float32, in evaluation mode.
+    config : SamConfig
+        Recognised from names and shapes; its name is ``vit_b``, ``vit_l``, ``vit_h`` or ``custom``.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, unsafe, or does not hold a complete SAM.
+    ValueError
+        If the patch does not divide `input_size`.
+    """
+    path = checkpoint_file(path)
+    try:
+        state = to_official(read_tensors(path))
+        config = replace(config_of(state), input_size=input_size)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint {path.name} {error}") from error
+    with torch.device("meta"):  # no time for random weights that are replaced at once
+        model = build_sam(config)
+    try:
+        check_state(state, model)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint {path.name} {error}") from error
+    model.load_state_dict({name: _as_float(state[name]) for name in model.state_dict()}, assign=True)
+    return model.eval(), config
+
+
+def checkpoint_file(path: str | Path) -> Path:
+    """The file with the weights: `path` itself, or the one in a Hugging Face folder."""
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in HUGGING_FACE_FILES if (path / name).is_file()]
+        if not found:
+            raise CheckpointError(
+                f"the folder {path.name} holds none of {', '.join(HUGGING_FACE_FILES)}; "
+                "choose a checkpoint file"
+            )
+        return found[0]
+    if not path.is_file():
+        raise CheckpointError(f"the checkpoint {path.name} is missing; choose another file")
+    return path
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file without running code that it may hold.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read; the message continues "the checkpoint NAME ...".
+    """
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise ValueError("may not be read; change its permissions or copy it") from error
+    except DAMAGED as error:
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+            raise ValueError(
+                "holds more than numbers, which could run code, and was not opened; "
+                "get the weights from their publisher or as safetensors"
+            ) from error
+        raise ValueError("is damaged or not a checkpoint; get it again") from error
+    return _unwrapped(content)
+
+
+def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring the names of any layout to the official ones.
+
+    Parameters
+    ----------
+    state : mapping of names to tensors
+        Official or Hugging Face names, with or without a wrapper's prefix.
+
+    Returns
+    -------
+    state : dict
+        Official names; names that are not known stay as they are.
+    """
+    names = {name: name for name in state}
+    while prefix := next((p for p in PREFIXES if _all_start_with(names.values(), p)), None):
+        names = {name: short.removeprefix(prefix) for name, short in names.items()}
+    if any(short.startswith("vision_encoder.") for short in names.values()):
+        names = {name: official_name(short) for name, short in names.items()}
+    return {short: state[name] for name, short in names.items() if short not in NOT_WEIGHTS}
+
+
+HUGGING_FACE_NAMES = (
+    (r"^shared_image_embedding\.|^prompt_encoder\.shared_embedding\.", "prompt_encoder.pe_layer."),
+    (r"pe_layer\.positional_embedding$", "pe_layer.positional_encoding_gaussian_matrix"),
+    (r"^vision_encoder\.", "image_encoder."),
+    (r"patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^image_encoder\.layers\.", "image_encoder.blocks."),
+    (r"neck\.conv1\.", "neck.0."),
+    (r"neck\.layer_norm1\.", "neck.1."),
+    (r"neck\.conv2\.", "neck.2."),
+    (r"neck\.layer_norm2\.", "neck.3."),
+    (r"mask_embed\.conv1\.", "mask_downscaling.0."),
+    (r"mask_embed\.layer_norm1\.", "mask_downscaling.1."),
+    (r"mask_embed\.conv2\.", "mask_downscaling.3."),
+    (r"mask_embed\.layer_norm2\.", "mask_downscaling.4."),
+    (r"mask_embed\.conv3\.", "mask_downscaling.6."),
+    (r"prompt_encoder\.point_embed\.", "prompt_encoder.point_embeddings."),
+    (r"\.upscale_conv1\.", ".output_upscaling.0."),
+    (r"\.upscale_layer_norm\.", ".output_upscaling.1."),
+    (r"\.upscale_conv2\.", ".output_upscaling.3."),
+    (r"((?:_mlps\.\d+|_head)\.)layers\.(\d+)\.", lambda m: f"{m[1]}layers.{int(m[2]) + 1}."),
+    (r"((?:_mlps\.\d+|_head)\.)proj_in\.", r"\1layers.0."),
+    (r"((?:_mlps\.\d+|_head)\.)proj_out\.", r"\1layers.2."),
+    (r"layer_norm_final_attn\.", "norm_final_attn."),
+    (r"layer_norm(\d)\.", r"norm\1."),
+)
+"""Patterns and replacements, applied in this order."""
+
+
+def official_name(name: str) -> str:
+    """Official name of a weight in Hugging Face's `SamModel`.
+
+    Examples
+    --------
+    >>> official_name("vision_encoder.layers.3.layer_norm1.weight")
+    'image_encoder.blocks.3.norm1.weight'
+    """
+    for pattern, replacement in HUGGING_FACE_NAMES:
+        name = re.sub(pattern, replacement, name)  # type: ignore[arg-type]
+    return name
+
+
+def config_of(state: Mapping[str, Tensor]) -> SamConfig:
+    """Recognise the sizes of a SAM from its weights.
+
+    Parameters
+    ----------
+    state : mapping of official names to tensors
+
+    Returns
+    -------
+    config : SamConfig
+
+    Raises
+    ------
+    ValueError
+        If the weights are not those of a SAM; the message continues "the checkpoint NAME ...".
+    """
+    for start, model in OTHER_MODELS.items():
+        if any(name.startswith(start) for name in state):
+            raise ValueError(f"holds {model}, which this version does not know; choose a SAM")
+    try:
+        config = _measured(state)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(
+            "does not hold a SAM: image encoder, prompt encoder and mask decoder are expected; "
+            "choose another file"
+        ) from error
+    for name, known in SAM_CONFIGS.items():
+        if config == replace(known, name=config.name):
+            return replace(config, name=name)
+    return config
+
+
+def check_state(state: Mapping[str, Tensor], model: SamModel) -> None:
+    """Compare names, shapes and values with what a network needs.
+
+    Raises
+    ------
+    ValueError
+        On the first difference; the message continues "the checkpoint NAME ...".
+    """
+    expected = model.state_dict()
+    missing = [name for name in expected if name not in state]
+    unexpected = [name for name in state if name not in expected]
+    if missing:
+        raise ValueError(f"lacks {_listed(missing)}; get it again or choose another file")
+    if unexpected:
+        raise ValueError(f"holds {_listed(unexpected)}, which SAM does not have; choose a SAM")
+    for name, wanted in expected.items():
+        if state[name].shape != wanted.shape:
+            raise ValueError(
+                f"has {name} of shape {tuple(state[name].shape)} where SAM has "
+                f"{tuple(wanted.shape)}; choose another file"
+            )
+        if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
+            raise ValueError(f"holds values in {name} that are not finite numbers; get it again")
+
+
+def _measured(state: Mapping[str, Tensor]) -> SamConfig:
+    """Read the sizes off the shapes; heads of the decoder leave no trace and are SAM's eight."""
+    encoder, decoder = "image_encoder.", "mask_decoder."
+    _, grid, _, embed_dim = state[encoder + "pos_embed"].shape
+    patch_size = state[encoder + "patch_embed.proj.weight"].shape[-1]
+    depth = _count(state, encoder + r"blocks\.(\d+)\.")
+    tables = [state[f"{encoder}blocks.{i}.attn.rel_pos_h"].shape for i in range(depth)]
+    sides = [(length + 1) // 2 for length, _ in tables]
+    windows = [side for side in sides if side != grid]
+    return SamConfig(
+        name="custom",
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=embed_dim // tables[0][1],
+        global_attn_indexes=tuple(i for i, side in enumerate(sides) if side == grid),
+        window_size=windows[0] if windows else 0,
+        patch_size=patch_size,
+        mlp_ratio=len(state[encoder + "blocks.0.mlp.lin1.bias"]) / embed_dim,
+        image_size=grid * patch_size,
+        out_chans=len(state[encoder + "neck.0.weight"]),
+        decoder_depth=_count(state, decoder + r"transformer\.layers\.(\d+)\."),
+        decoder_mlp_dim=len(state[decoder + "transformer.layers.0.mlp.lin1.bias"]),
+        mask_in_chans=len(state["prompt_encoder.mask_downscaling.3.bias"]),
+        iou_head_hidden_dim=len(state[decoder + "iou_prediction_head.layers.0.bias"]),
+    )
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    found = (re.match(pattern, name) for name in state)
+    return 1 + max(int(match[1]) for match in found if match)
+
+
+def _unwrapped(content: Any) -> dict[str, Tensor]:
+    """The mapping of names to tensors inside whatever a training script saved."""
+    if isinstance(content, Mapping):
+        for wrapper in WRAPPERS:
+            if isinstance(content.get(wrapper), Mapping):
+                content = content[wrapper]
+                break
+        tensors = {k: v for k, v in content.items() if isinstance(k, str) and torch.is_tensor(v)}
+        if tensors:
+            return tensors
+    raise ValueError("does not hold named weights; choose another file")
+
+
+def _all_start_with(names: Any, prefix: str) -> bool:
+    names = [name for name in names if name not in NOT_WEIGHTS]
+    return bool(names) and all(name.startswith(prefix) for name in names)
+
+
+def _as_float(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(torch.float32).contiguous()
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
