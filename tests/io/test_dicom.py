@@ -74,10 +74,16 @@ def test_stored_values_are_rescaled(tmp_path):
 
 
 def test_values_beyond_16_bit_keep_all_bits(tmp_path):
-    values = stack().astype(np.int32)
-    values[2, 1, 1] = -33_000
-    volume = read(write_series(tmp_path / "a", values, rescale=(1, -1024)))
-    np.testing.assert_array_equal(volume.data, values)
+    pydicom = pytest.importorskip("pydicom")
+    stored = stack()
+    stored[2, 1, 1] = -32_000
+    folder = write_series(tmp_path / "a", stored, rescale=(1, 0))
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.RescaleIntercept = -1024
+        dataset.save_as(path)
+    volume = read(folder)
+    np.testing.assert_array_equal(volume.data, stored.astype(int) - 1024)
     assert volume.dtype == np.int32
 
 

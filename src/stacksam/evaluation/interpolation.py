@@ -35,9 +35,10 @@ def interpolate_stack(
 
     Examples
     --------
-    >>> thin, thick = np.eye(1, 7, 3, dtype=bool), np.ones((1, 7), dtype=bool)
-    >>> interpolate_stack({0: thin, 2: thick}, [], 3)[1].astype(int)
-    array([[0, 1, 1, 1, 1, 1, 0]])
+    >>> small, large = np.zeros((2, 7, 7), dtype=bool)
+    >>> small[3:4, 3:4] = large[1:6, 1:6] = True
+    >>> [int(mask.sum()) for mask in interpolate_stack({0: small, 2: large}, [], 3)]
+    [1, 9, 25]
     """
     if not masks:
         raise ValueError("there is no mask to go from; give at least one")

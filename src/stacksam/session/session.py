@@ -298,13 +298,34 @@ class Session:
     ) -> Iterator[tuple[int, np.ndarray, float]]:
         """Carry an object through the stack, slice by slice.
 
+        What was found until the iteration ends is what `commit` writes, as after `propagate`.
+
         Yields
         ------
         index, mask, score : int, ndarray (H, W) of bool, float
             In the order in which they are computed; slices without the object are left out.
         """
-        for index, found in self._run(object_id, axis, z_range, cancel):
-            yield index, found.mask, found.confidence
+        self._object(object_id)
+        axis = check_axis(axis)
+        prompts = self._state.prompts
+        plan = make_plan(prompts, object_id, axis, self.volume.n_slices(axis), z_range)
+        slices: dict[int, SlicePrediction] = {}
+        decoded, is_finished = self._predictor.decoded, False
+        try:
+            for index, found in run_plan(self._predictor, plan, cancel):
+                slices[index] = found
+                yield index, found.mask, found.confidence
+            is_finished = cancel is None or not cancel.is_set()
+        finally:
+            if prompts == self._state.prompts:
+                self._results[object_id] = PropagationResult(
+                    axis,
+                    self.volume.shape,
+                    slices,
+                    prompts.touched_slices(object_id, axis),
+                    complete=is_finished,
+                    decoded=self._predictor.decoded - decoded,
+                )
 
     def propagate(
         self,
@@ -346,33 +367,13 @@ class Session:
                 report = _offset(progress, offset, total)
                 results[one] = self.propagate(one, axis, z_range, report, cancel)
             return results
-        decoded, slices = self._predictor.decoded, {}
         total = self.volume.n_slices(axis)
-        for index, found in self._run(object_id, axis, z_range, cancel):
-            slices[index] = found
+        for done, _ in enumerate(self.propagate_iter(object_id, axis, z_range, cancel), start=1):
             if progress:
-                progress(len(slices), total)
-        is_complete = cancel is None or not cancel.is_set()
-        if progress and is_complete:
+                progress(min(done, total), total)
+        if progress:
             progress(total, total)
-        result = PropagationResult(
-            axis,
-            self.volume.shape,
-            slices,
-            self._state.prompts.touched_slices(object_id, axis),
-            complete=is_complete,
-            decoded=self._predictor.decoded - decoded,
-        )
-        self._results[object_id] = (self._state.prompts.for_object(object_id), result)
-        return result
-
-    def _run(
-        self, object_id: int, axis: int, z_range: ZRange | None, cancel: Event | None
-    ) -> Iterator[tuple[int, SlicePrediction]]:
-        self._object(object_id)
-        axis = check_axis(axis)
-        plan = make_plan(self._state.prompts, object_id, axis, self.volume.n_slices(axis), z_range)
-        return run_plan(self._predictor, plan, cancel)
+        return self._results[object_id]
 
     def commit(
         self,
