@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stacksam.session.labels import LabelImage
@@ -91,6 +91,7 @@ writes = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(writes)
 def test_any_history_can_be_undone(writes):
     image, states, changes = LabelImage(SHAPE), [], []

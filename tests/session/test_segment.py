@@ -63,7 +63,7 @@ def test_model_may_be_a_file(folder, image, truth):
 
 
 def test_window_of_the_file_and_of_the_caller(folder, image, model):
-    prompts = write_prompts(folder, window=[0, 10_000])
+    prompts = write_prompts(folder, OBJECTS[:1], window=[0, 10_000])
     dark = segment_file(image, prompts, folder / "x.nii.gz", model=model)
     bright = segment_file(image, prompts, folder / "x.nii.gz", model=model, window=(100, 900))
     assert not dark.any()

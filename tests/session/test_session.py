@@ -158,14 +158,15 @@ def test_prediction_of_one_slice(session, truth):
 def test_choosing_a_candidate_is_an_edit(session):
     session.add_point(1, (6, 22, 24))
     found = session.predict(1, 6)
-    assert not np.array_equal(found.candidates[1].mask, found.mask)
-    prompt_id = found.choose(1)
-    assert np.array_equal(session.predict(1, 6).mask, found.candidates[1].mask)
+    chosen = found.candidates[2].mask
+    assert not np.array_equal(chosen, found.mask)
+    prompt_id = found.choose(2)
+    assert np.array_equal(session.predict(1, 6).mask, chosen)
     assert session.objects[1].prompts[-1].prompt_id == prompt_id
     assert session.undo()
     assert np.array_equal(session.predict(1, 6).mask, found.mask)
     assert session.redo()
-    assert np.array_equal(session.propagate(1).mask[6], found.candidates[1].mask)
+    assert np.array_equal(session.propagate(1).mask[6], chosen)
 
 
 @pytest.mark.parametrize("k", [-1, 3, 10])
@@ -318,7 +319,7 @@ edits = st.lists(
     st.one_of(
         st.tuples(st.just("box"), st.integers(3, 9)),
         st.tuples(st.just("point"), st.integers(3, 9), st.booleans()),
-        st.tuples(st.just("mask"), st.integers(3, 9), st.booleans()),
+        st.tuples(st.just("mask"), st.integers(6, 9), st.booleans()),
         st.tuples(st.just("predict"), st.integers(3, 9)),
         st.tuples(st.just("propagate")),
         st.tuples(st.just("undo redo")),
@@ -356,7 +357,7 @@ def play(session, edits, *, only_prompts=False):
     return session.propagate(1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(edits)
 def test_results_follow_from_the_ordered_prompts_alone(edits):
     volume = stack_of(TRUTH)
@@ -453,6 +454,35 @@ def test_cancel_keeps_what_is_there(session):
     session.commit(2)
     assert np.array_equal(session.labels > 0, result.mask)
     assert session.propagate(2).complete
+
+
+def test_run_cancelled_at_once_does_not_empty_a_label(session):
+    session.add_box(2, 4, BOX_2)
+    session.propagate(2)
+    session.commit(2)
+    cancel = Event()
+    cancel.set()
+    assert not session.propagate(2, cancel=cancel).mask.any()
+    session.commit(2)
+    assert session.labels[4].any()
+
+
+def test_broken_off_iteration_can_be_committed(session):
+    session.add_box(2, 4, BOX_2)
+    for index, _, _ in session.propagate_iter(2):
+        if index == 6:
+            break
+    session.commit(2)
+    assert np.flatnonzero(session.labels.any((1, 2))).tolist() == [4, 5, 6]
+
+
+def test_prompts_may_change_during_an_iteration(session):
+    session.add_box(2, 4, BOX_2)
+    for index, _, _ in session.propagate_iter(2):
+        if index == 6:
+            session.add_mask(2, 7, np.zeros((64, 72), bool))
+    assert session.objects[2].prompts[-1].index == 7
+    assert not session.propagate(2).mask[7:].any()
 
 
 def test_cancelled_run_leaves_no_trace_in_the_next(session):

@@ -179,6 +179,13 @@ class PromptSet:
         """The object's prompts, in order."""
         return self._keep(p for p in self.prompts if p.object_id == object_id)
 
+    def by_object(self) -> dict[int, tuple[Prompt, ...]]:
+        """All prompts, by object in the order of their first prompt."""
+        grouped: dict[int, list[Prompt]] = {}
+        for prompt in self.prompts:
+            grouped.setdefault(prompt.object_id, []).append(prompt)
+        return {object_id: tuple(prompts) for object_id, prompts in grouped.items()}
+
     def on_slice(self, object_id: int, index: int, axis: int = 0) -> tuple[Prompt, ...]:
         """The prompts in force on one slice: from its last mask on, all if there is none."""
         here = [

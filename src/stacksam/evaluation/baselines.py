@@ -17,6 +17,7 @@ from skimage.transform import resize
 from stacksam.core.masks import Box, box_of, component_at, fill_holes
 
 MAX_CROP = 256
+_CLICK_CROP = 128
 _SMOOTH = 0.5  # pixels; more blurs small objects away
 BETA = 1000.0
 _MARGIN = 0.15  # of the side of the box, at least _MIN_MARGIN pixels
@@ -87,7 +88,7 @@ def random_walker_from_clicks(
     seeds[1:-1, 1:-1] = 0
     for (y, x), positive in clicks:  # later clicks win
         seeds[_disc(seeds.shape, (y - y0, x - x0))] = 2 if positive else 1
-    found = _walk(image[window], seeds, beta)
+    found = _walk(image[window], seeds, beta, _CLICK_CROP)
     out = np.zeros(image.shape, dtype=bool)
     for (y, x), positive in clicks:
         if positive:
@@ -116,9 +117,22 @@ def flood_fill(
     smooth = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32), 1.0)
     mask = np.zeros(image.shape, dtype=bool)
     for yx, positive in clicks:
-        at = _pixel(yx, image.shape)
-        region = flood(smooth, at, tolerance=tolerance)
+        region = flood(smooth, _pixel(yx, image.shape), tolerance=tolerance)
         mask = mask | fill_holes(region) if positive else mask & ~region
+    return mask
+
+
+def otsu_from_clicks(image: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
+    """The `otsu_component` of each positive click, less those of negative ones, in turn.
+
+    Returns
+    -------
+    mask : ndarray of shape (H, W), bool
+    """
+    mask = np.zeros(image.shape, dtype=bool)
+    for yx, positive in clicks:
+        region = otsu_component(image, yx)
+        mask = mask | region if positive else mask & ~region
     return mask
 
 
@@ -175,10 +189,12 @@ def _walk_on(image: np.ndarray, last: np.ndarray, reach: int, beta: float) -> np
     return out
 
 
-def _walk(image: np.ndarray, seeds: np.ndarray, beta: float) -> np.ndarray:
+def _walk(
+    image: np.ndarray, seeds: np.ndarray, beta: float, max_side: int = MAX_CROP
+) -> np.ndarray:
     """Solve for foreground (2) against background (1) on a grid of bounded size."""
     shape = image.shape
-    shrink = max(1.0, max(shape) / MAX_CROP)
+    shrink = max(1.0, max(shape) / max_side)
     small = (max(3, round(shape[0] / shrink)), max(3, round(shape[1] / shrink)))
     if small != shape:
         image = resize(image, small, order=1, anti_aliasing=shrink > 1, preserve_range=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -16,8 +17,26 @@ from stacksam.core.metrics import boundary_distance, dice, iou, precision_recall
 
 Figures = dict[str, float]
 
-SHOWN = ("iou", "dice", "precision", "recall", "boundary_px", "boundary_mm", "empty")
+COMPARED = ("iou", "dice", "precision", "recall", "boundary_px", "boundary_mm", "empty")
+"""Names that `compare` gives, in the order in which tables list them."""
+
 SIZES = {"small": 32**2, "medium": 96**2, "large": math.inf}
+"""Upper limits in pixels of the object's area on the prompted slice, as COCO has them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one method made of one object.
+
+    Attributes
+    ----------
+    figures : dict of name to float
+    shown : dict of slice index to ndarray (Y, X), bool
+        The result on the slices that a picture of the case shows.
+    """
+
+    figures: Figures
+    shown: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 def compare(

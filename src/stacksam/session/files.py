@@ -157,7 +157,7 @@ def _read_labels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     from zlib import error as ZlibError
 
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             labels = arrays["labels"]
     except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, ZlibError) as error:
         raise ReadError(f"{LABELS} cannot be read; restore a backup of the folder") from error

@@ -305,27 +305,8 @@ class Session:
         index, mask, score : int, ndarray (H, W) of bool, float
             In the order in which they are computed; slices without the object are left out.
         """
-        self._object(object_id)
-        axis = check_axis(axis)
-        prompts = self._state.prompts
-        plan = make_plan(prompts, object_id, axis, self.volume.n_slices(axis), z_range)
-        slices: dict[int, SlicePrediction] = {}
-        decoded, is_finished = self._predictor.decoded, False
-        try:
-            for index, found in run_plan(self._predictor, plan, cancel):
-                slices[index] = found
-                yield index, found.mask, found.confidence
-            is_finished = cancel is None or not cancel.is_set()
-        finally:
-            if prompts == self._state.prompts:
-                self._results[object_id] = PropagationResult(
-                    axis,
-                    self.volume.shape,
-                    slices,
-                    prompts.touched_slices(object_id, axis),
-                    complete=is_finished,
-                    decoded=self._predictor.decoded - decoded,
-                )
+        for index, found in self._run(object_id, axis, z_range, cancel):
+            yield index, found.mask, found.confidence
 
     def propagate(
         self,
@@ -368,12 +349,39 @@ class Session:
                 results[one] = self.propagate(one, axis, z_range, report, cancel)
             return results
         total = self.volume.n_slices(axis)
-        for done, _ in enumerate(self.propagate_iter(object_id, axis, z_range, cancel), start=1):
+        for done, _ in enumerate(self._run(object_id, axis, z_range, cancel), start=1):
             if progress:
-                progress(min(done, total), total)
-        if progress:
+                progress(done, total)
+        _, result = self._results[object_id]
+        if progress and result.complete:
             progress(total, total)
-        return self._results[object_id]
+        return result
+
+    def _run(
+        self, object_id: int, axis: int, z_range: ZRange | None, cancel: Event | None
+    ) -> Iterator[tuple[int, SlicePrediction]]:
+        """Go through the stack; what was found until the iteration ends is remembered."""
+        self._object(object_id)
+        axis = check_axis(axis)
+        prompts = self._state.prompts.for_object(object_id)
+        plan = make_plan(prompts, object_id, axis, self.volume.n_slices(axis), z_range)
+        slices: dict[int, SlicePrediction] = {}
+        decoded, is_complete = self._predictor.decoded, False
+        try:
+            for index, found in run_plan(self._predictor, plan, cancel):
+                slices[index] = found
+                yield index, found
+            is_complete = cancel is None or not cancel.is_set()
+        finally:
+            result = PropagationResult(
+                axis,
+                self.volume.shape,
+                slices,
+                prompts.touched_slices(object_id, axis),
+                complete=is_complete,
+                decoded=self._predictor.decoded - decoded,
+            )
+            self._results[object_id] = (prompts, result)
 
     def commit(
         self,
@@ -433,7 +441,7 @@ class Session:
     def _mask_to_commit(self, object_id: int) -> np.ndarray:
         prompts = self._state.prompts.for_object(object_id)
         used, result = self._results.get(object_id, (None, None))
-        if result is not None and used == prompts:
+        if result is not None and result.slices and used == prompts:
             return result.mask
         decided = {(p.axis, p.index) for p in prompts if says_where(p)}
         if not decided:
@@ -525,10 +533,11 @@ class Session:
         """Take over a state of the history and say what differs."""
         self._state = state
         before, after = step.before, step.after
+        prompts_before, prompts_after = before.prompts.by_object(), after.prompts.by_object()
         for object_id in dict.fromkeys([*before.objects, *after.objects]):
             if before.objects.get(object_id) != after.objects.get(object_id):
                 self.objects_changed.emit(object_id)
-            if before.prompts.for_object(object_id) != after.prompts.for_object(object_id):
+            if prompts_before.get(object_id) != prompts_after.get(object_id):
                 self.prompts_changed.emit(object_id)
         if step.change is not None and not step.change.is_empty:
             self.labels_changed.emit(step.object_id)

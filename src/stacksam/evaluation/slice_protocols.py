@@ -1,0 +1,167 @@
+"""The simulated users that work on one slice: a click, a box, a click and its corrections.
+
+A protocol uses nothing of the Session but its public methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from stacksam.core.simulated_prompts import box_around, click_on, corrective_click
+from stacksam.evaluation.baselines import (
+    Click,
+    flood_fill,
+    otsu_component,
+    otsu_from_clicks,
+    random_walker_from_box,
+    random_walker_from_clicks,
+)
+from stacksam.evaluation.cases import Case
+from stacksam.evaluation.figures import Figures, Outcome, at_step, compare
+from stacksam.evaluation.graph_cut import grabcut_from_box
+
+ReadImage = Callable[[int], np.ndarray]
+
+CORRECTIONS = 5
+READ_AT = 4
+NOC_CAP = 10
+NOC_GOALS = (0.80, 0.85)
+
+
+def run_click(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
+    """One click at the middle of the object, its innermost pixel."""
+    answer = _session_answer(session, case, object_id)
+    return {"model": _one(case, answer((click_on(case.truth_on(case.index)), True)))}
+
+
+def run_box(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
+    """The object's tight box."""
+    session.add_box(object_id, case.index, box_around(case.truth_on(case.index)))
+    return {"model": _one(case, session.predict(object_id, case.index).mask)}
+
+
+def run_iterative(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
+    """A click, then corrections in the middle of the largest error.
+
+    Figures ``...@1`` to ``...@6`` after that many clicks; ``iou@click+4`` and ``dice@click+4`` once
+    more by name; ``noc@80`` and ``noc@85``, the number of clicks until that IoU is reached, and
+    `NOC_CAP` where it is not within as many; ``failed@80`` and ``failed@85``, 1 where it is not. A
+    perfect answer is not clicked on further and counts for the later clicks too.
+    """
+    return {"model": _play_clicks(case, _session_answer(session, case, object_id))}
+
+
+def _session_answer(session: Any, case: Case, object_id: int) -> Callable[[Click], np.ndarray]:
+    def answer(click: Click) -> np.ndarray:
+        yx, positive = click
+        session.add_point(object_id, (case.index, *yx), positive=positive)
+        return session.predict(object_id, case.index).mask
+
+    return answer
+
+
+def _play_clicks(case: Case, answer: Callable[[Click], np.ndarray]) -> Outcome:
+    """Click, look, correct, until the goals are reached or clicks run out."""
+    truth = case.truth_on(case.index)
+    click: Click | None = (click_on(truth), True)
+    steps: list[Figures] = []
+    shown = truth
+    while click is not None and len(steps) < NOC_CAP:
+        if len(steps) > CORRECTIONS and max(s["iou"] for s in steps) >= max(NOC_GOALS):
+            break
+        mask = np.asarray(answer(click), dtype=bool)
+        steps.append(compare(truth, mask, _spacing(case)))
+        shown = mask if len(steps) <= READ_AT + 1 else shown
+        click = corrective_click(truth, mask)
+    return Outcome(_click_figures(steps), {case.index: shown})
+
+
+def _click_figures(steps: list[Figures]) -> Figures:
+    figures: Figures = {}
+    for n in range(1, CORRECTIONS + 2):
+        figures |= at_step(steps[min(n, len(steps)) - 1], n)
+    for name in ("iou", "dice"):
+        figures[f"{name}@click+{READ_AT}"] = figures[f"{name}@{READ_AT + 1}"]
+    for goal in NOC_GOALS:
+        reached = [n for n, step in enumerate(steps, start=1) if step["iou"] >= goal]
+        name = f"{round(goal * 100)}"
+        figures[f"noc@{name}"] = float(reached[0] if reached else NOC_CAP)
+        figures[f"failed@{name}"] = float(not reached)
+    return figures
+
+
+def _one(case: Case, mask: Any) -> Outcome:
+    mask = np.asarray(mask, dtype=bool)
+    figures = compare(case.truth_on(case.index), mask, _spacing(case))
+    return Outcome(figures, {case.index: mask})
+
+
+def _spacing(case: Case) -> tuple[float, float] | None:
+    return None if case.spacing_zyx is None else case.spacing_zyx[1:]
+
+
+def _with_click(
+    segment: Callable[[np.ndarray, list[Click]], np.ndarray],
+) -> Callable[[ReadImage, Case], Outcome]:
+    """A method that segments from one click, as a baseline."""
+
+    def run(read_image: ReadImage, case: Case) -> Outcome:
+        click = (click_on(case.truth_on(case.index)), True)
+        return _one(case, segment(read_image(case.index), [click]))
+
+    return run
+
+
+def _with_clicks(
+    segment: Callable[[np.ndarray, list[Click]], np.ndarray],
+) -> Callable[[ReadImage, Case], Outcome]:
+    """The same method with the clicks that correct it."""
+
+    def run(read_image: ReadImage, case: Case) -> Outcome:
+        clicks: list[Click] = []
+
+        def answer(click: Click) -> np.ndarray:
+            clicks.append(click)
+            return segment(read_image(case.index), clicks)
+
+        return _play_clicks(case, answer)
+
+    return run
+
+
+def _with_box(
+    segment: Callable[[np.ndarray, tuple[float, float, float, float]], np.ndarray],
+) -> Callable[[ReadImage, Case], Outcome]:
+    """A method that segments from a box, as a baseline."""
+
+    def run(read_image: ReadImage, case: Case) -> Outcome:
+        box = box_around(case.truth_on(case.index))
+        return _one(case, segment(read_image(case.index), box))
+
+    return run
+
+
+def _otsu_in_box(image: np.ndarray, yxyx: tuple[float, float, float, float]) -> np.ndarray:
+    """Otsu's component under the middle of the box, as far as it lies in the box."""
+    y0, x0, y1, x1 = (int(v) for v in yxyx)
+    mask = np.zeros(image.shape, dtype=bool)
+    found = otsu_component(image, ((y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2))
+    mask[y0:y1, x0:x1] = found[y0:y1, x0:x1]
+    return mask
+
+
+_BY_CLICKS = {
+    "flood_fill": flood_fill,
+    "otsu": otsu_from_clicks,
+    "random_walker": random_walker_from_clicks,
+}
+CLICK_BASELINES = {name: _with_click(segment) for name, segment in _BY_CLICKS.items()}
+ITERATIVE_BASELINES = {name: _with_clicks(segment) for name, segment in _BY_CLICKS.items()}
+BOX_BASELINES = {
+    "grabcut": _with_box(grabcut_from_box),
+    "otsu": _with_box(_otsu_in_box),
+    "random_walker": _with_box(random_walker_from_box),
+}
