@@ -56,6 +56,13 @@ def data(tmp_path):
     files[_add(root, "microscopy/nuclei", "volumes", "n.tif", volume, labels)] = "test"
     content = {"files": files, "unseen_data_sets": ["nuclei", "lesions"], "not_for_training": {}}
     (root / "SPLIT.json").write_text(json.dumps(content), encoding="utf-8")
+    manifest = [
+        {"dataset": "cells", "modality": "phase contrast, time-lapse"},
+        {"dataset": "nuclei", "modality": "confocal fluorescence volume (nuclei)"},
+    ]
+    (root / "microscopy/MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+    manifest = [{"dataset": "lesions", "modality": "CT (portal)", "path": "lesions/images/l.png"}]
+    (root / "radiology/MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
     return root
 
 

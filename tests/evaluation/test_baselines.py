@@ -6,8 +6,11 @@ import pytest
 from stacksam.core.metrics import dice, iou
 from stacksam.core.simulated_prompts import box_around, click_on
 from stacksam.evaluation.baselines import (
+    flood_fill,
     otsu_component,
+    otsu_from_clicks,
     random_walker_from_box,
+    random_walker_from_clicks,
     random_walker_through,
 )
 
@@ -99,3 +102,44 @@ def test_the_walker_goes_through_a_ball_and_stops_at_its_ends():
         found[index] = mask
     assert dice(truth, found) > 0.9
     assert not found[[0, 9]].any()
+
+
+@pytest.mark.parametrize("method", [flood_fill, otsu_from_clicks, random_walker_from_clicks])
+@pytest.mark.parametrize("level", [0.8, 0.1])
+def test_one_click_finds_an_easy_object(method, level):
+    image, truth = scene(level=level)
+    assert iou(truth, method(image, [(click_on(truth), True)])) > 0.85
+
+
+@pytest.mark.parametrize("method", [flood_fill, otsu_from_clicks, random_walker_from_clicks])
+def test_a_second_click_adds_and_a_negative_one_takes_away(method):
+    image, left = scene(centre=(40, 25), radii=(15, 15))
+    _, right = scene(centre=(40, 75), radii=(15, 15))
+    image[right] = image[left].mean()
+    clicks = [((40, 25), True), ((40, 75), True)]
+    both = method(image, clicks)
+    assert iou(left | right, both) > 0.8
+    without = method(image, [*clicks, ((40, 75), False)])
+    assert iou(left, without) > 0.8
+
+
+def test_flood_fill_stops_at_the_tolerance_and_fills_holes():
+    image = np.full((30, 40), 0.2, np.float32)
+    image[5:25, 5:25] = 0.6
+    image[12:18, 12:18] = 1.0
+    found = flood_fill(image, [((7, 7), True)], tolerance=0.1)
+    assert found[15, 15]
+    assert not found[2, 30]
+    assert flood_fill(image, [((7, 7), True)], tolerance=0.9).all()
+
+
+@pytest.mark.parametrize("method", [flood_fill, otsu_from_clicks, random_walker_from_clicks])
+def test_clicks_at_the_very_edge(method):
+    image, _ = scene(centre=(0, 0))
+    for click in ((0, 0), (79, 99)):
+        assert method(image, [(click, True)]).shape == image.shape
+
+
+def test_the_walker_from_a_click_without_contrast_answers():
+    found = random_walker_from_clicks(np.zeros((40, 50), np.float32), [((20, 20), True)])
+    assert found.shape == (40, 50)

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from stacksam.evaluation.cases import MIN_PIXELS, choose_cases
-from stacksam.evaluation.datasets import find_items
+from stacksam.evaluation.datasets import Item, find_items
 
 
 def keys(cases):
@@ -53,9 +53,41 @@ def test_a_3d_case_is_the_largest_piece(data):
     assert np.array_equal(case.truth_on(6), case.truth()[6])
 
 
-def test_3d_cases_can_be_asked_to_be_longer(data):
-    assert len(choose_cases(find_items(data), 9, in_3d=True, min_slices=8)) == 1
-    assert choose_cases(find_items(data), 9, in_3d=True, min_slices=9) == []
+def test_3d_cases_are_among_the_2d_ones(data):
+    items = find_items(data / "microscopy" / "nuclei")
+    whole = choose_cases(items, limit=1, in_3d=True)
+    flat = choose_cases(items, limit=2)
+    assert set(keys(whole)) <= set(keys(flat))
+
+
+def test_a_smaller_limit_takes_a_part_of_a_larger_one(data):
+    items = find_items(data / "microscopy" / "cells")
+    for seed in range(5):
+        few, many = (set(keys(choose_cases(items, n, seed))) for n in (2, 5))
+        assert few < many
+
+
+def test_a_file_keeps_its_order_when_others_come_or_go(data):
+    items = find_items(data / "microscopy" / "cells")
+    for item in items:
+        alone = set(keys(choose_cases([item], 1)))
+        assert alone <= set(keys(choose_cases(items, 3)))
+
+
+def test_label_images_are_read_again_rather_than_all_kept(data, monkeypatch):
+    items = find_items(data / "microscopy" / "cells")
+    expected = keys(choose_cases(items, 6))
+    monkeypatch.setattr("stacksam.evaluation.cases.LABELS_BUDGET", 1)
+    reads = []
+    read_labels = Item.read_labels
+    monkeypatch.setattr(Item, "read_labels", lambda item: reads.append(item) or read_labels(item))
+    assert keys(choose_cases(items, 6)) == expected
+    assert len(reads) > len(items)
+
+
+def test_area_is_that_of_the_prompted_slice(data):
+    (case,) = choose_cases(find_items(data), limit=9, in_3d=True)
+    assert case.area == case.truth_on(case.index).sum()
 
 
 def test_a_2d_object_in_pieces_is_its_largest_piece(data):

@@ -6,7 +6,7 @@ import pytest
 
 from stacksam.core.errors import ReadError
 from stacksam.evaluation.cases import choose_cases
-from stacksam.evaluation.datasets import find_items
+from stacksam.evaluation.datasets import find_items, short_modality
 
 
 def test_items_of_the_whole_folder(data):
@@ -29,6 +29,38 @@ def test_image_and_labels_have_one_shape(data):
         assert volume.shape == labels.shape
         assert labels.dtype.kind in "iu"
         assert volume.rgb == (item.dataset == "stain")
+
+
+def test_modality_is_the_files_or_the_data_sets(data):
+    modalities = {i.dataset: i.modality for i in find_items(data)}
+    assert modalities == {
+        "cells": "phase contrast",
+        "nuclei": "fluorescence",
+        "stain": "unknown",
+        "lesions": "CT",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("fluorescence nuclei; also stained tissue", "fluorescence"),
+        ("PET (FDG)", "PET"),
+        ("US", "ultrasound"),
+        ("MR T2-FLAIR-like", "MR"),
+        ("X-ray tomography", "X-ray tomography"),
+        ("", "unknown"),
+    ],
+)
+def test_short_modality(text, short):
+    assert short_modality(text) == short
+
+
+@pytest.mark.parametrize("text", ["{", "[3]", '[{"modality": "CT"}]', "7"])
+def test_damaged_manifest(data, text):
+    (data / "radiology" / "MANIFEST.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ReadError, match=r"MANIFEST\.json in radiology is not a list"):
+        find_items(data / "radiology")
 
 
 def test_unknown_split(data):
@@ -68,6 +100,15 @@ def test_every_shared_test_file_has_its_mask(shared_data):
     assert {i.group for i in items} == {"microscopy", "radiology"}
     assert len({i.dataset for i in items}) == 23
     assert not {i.key for i in items} & {i.key for i in find_items(shared_data, "train")}
+    assert {i.modality for i in items} == {
+        "CT",
+        "MR",
+        "PET",
+        "ultrasound",
+        "electron microscopy",
+        "fluorescence",
+        "phase contrast",
+    }
 
 
 def test_shared_images_and_masks_agree(shared_data):

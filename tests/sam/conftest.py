@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from stacksam.sam.layouts import official_name
 from stacksam.sam.official import SamConfig, build_sam
-from stacksam.sam.state_dicts import official_name
 
 TINY = SamConfig(
     name="custom",

@@ -91,7 +91,9 @@ def test_whole_model(tiny_sam, reference_sam, with_points, with_box, with_mask, 
     )
     chosen = slice(1, None) if multimask else slice(0, 1)
     assert ours.object_score_logits is None
-    assert_close(ours.masks[:, chosen], theirs.pred_masks.reshape(-1, *theirs.pred_masks.shape[-3:]))
+    assert_close(
+        ours.masks[:, chosen], theirs.pred_masks.reshape(-1, *theirs.pred_masks.shape[-3:])
+    )
     assert_close(
         ours.iou_predictions[:, chosen], theirs.iou_scores.reshape(-1, theirs.iou_scores.shape[-1])
     )

@@ -85,7 +85,8 @@ def random_walker_from_clicks(
     y0, x0, y1, x1 = _whole_box((*low, *high), image.shape)
     window = (slice(y0, y1), slice(x0, x1))
     seeds = np.ones((y1 - y0, x1 - x0), dtype=np.int32)
-    seeds[1:-1, 1:-1] = 0
+    frame = -(-max(seeds.shape) // _CLICK_CROP)  # so thick that reducing leaves some of it
+    seeds[frame:-frame, frame:-frame] = 0
     for (y, x), positive in clicks:  # later clicks win
         seeds[_disc(seeds.shape, (y - y0, x - x0))] = 2 if positive else 1
     found = _walk(image[window], seeds, beta, _CLICK_CROP)

@@ -86,7 +86,7 @@ class Case:
 
 
 def choose_cases(
-    items: Iterable[Item], limit: int, seed: int = 0, *, in_3d: bool = False, min_slices: int = 0
+    items: Iterable[Item], limit: int, seed: int = 0, *, in_3d: bool = False
 ) -> list[Case]:
     """Choose up to `limit` objects of each data set.
 
@@ -101,8 +101,8 @@ def choose_cases(
         At least 1.
     seed : int
     in_3d : bool
-        True: whole objects of volumes, over at least `min_slices` slices (at least 3); 2D files
-        are passed over. False: the object's largest piece on the slice where it is largest.
+        True: whole objects of volumes, over at least `MIN_SLICES` slices; 2D files are passed over.
+        False: the object's largest piece on the slice where it is largest.
 
     Returns
     -------
@@ -118,9 +118,8 @@ def choose_cases(
     cases: list[Case] = []
     labels = _Labels(LABELS_BUDGET)
     for _, files in sorted(by_dataset.items()):
-        least = max(min_slices, MIN_SLICES) if in_3d else 1
         order = sorted(files, key=lambda f: (_rng(seed, f.key).random(), f.key))
-        streams = [_cases_of(item, labels, seed, in_3d, least) for item in order]
+        streams = [_cases_of(item, labels, seed, in_3d) for item in order]
         cases += _take_in_turn(streams, limit)
     return sorted(cases, key=lambda c: (c.item.key, c.label_id))
 
@@ -161,15 +160,13 @@ def _take_in_turn(streams: list[Iterator[Case]], limit: int) -> list[Case]:
     return taken
 
 
-def _cases_of(
-    item: Item, labels: _Labels, seed: int, in_3d: bool, min_slices: int
-) -> Iterator[Case]:
+def _cases_of(item: Item, labels: _Labels, seed: int, in_3d: bool) -> Iterator[Case]:
     """The file's usable objects in a seeded order, made one by one."""
     boxes = ndimage.find_objects(labels(item))
     present = [i for i, box in enumerate(boxes, start=1) if box is not None]
     for label_id in _rng(seed, "labels of " + item.key).permutation(present).tolist():
         case = _case(item, labels(item), label_id, boxes[label_id - 1], in_3d)
-        if case is not None and len(case.slices) >= min_slices:
+        if case is not None and (not in_3d or len(case.slices) >= MIN_SLICES):
             yield case
 
 

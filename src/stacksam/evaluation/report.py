@@ -1,4 +1,4 @@
-"""Means over data sets, with intervals, as text and as JSON.
+"""Means over data sets, with intervals, by group, modality and size, for text, JSON and pictures.
 
 A mean over data sets is the mean of per-data-set means: a data set with many objects weighs no more
 than one with few. Intervals are bootstrap percentiles over each data set's objects; they say how
@@ -8,11 +8,17 @@ much the choice of objects matters, not how a new data set would turn out.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from stacksam.evaluation.figures import COMPARED, SIZES, Figures, size_class, steps_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 RESAMPLES = 2000
 MODEL = "model"
@@ -20,7 +26,13 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class Score:
-    """One method's figures on one object."""
+    """One method's figures on one object.
+
+    Attributes
+    ----------
+    area : int
+        Pixels of the object on the prompted slice.
+    """
 
     dataset: str
     group: str
@@ -29,19 +41,27 @@ class Score:
     label_id: int
     index: int
     method: str
-    figures: dict[str, float]
+    figures: Figures
+    modality: str = "unknown"
+    area: int = 0
 
 
-GROUPS: dict[str, Callable[[Score], bool]] = {
-    "all": lambda s: True,
-    "microscopy": lambda s: s.group == "microscopy",
-    "radiology": lambda s: s.group == "radiology",
-    "unseen": lambda s: s.is_unseen,
-    "microscopy unseen": lambda s: s.is_unseen and s.group == "microscopy",
-    "radiology unseen": lambda s: s.is_unseen and s.group == "radiology",
-    "seen": lambda s: not s.is_unseen,
-}
-"""What the tables list apart."""
+@dataclass(frozen=True, eq=False)
+class View:
+    """One object as a picture shows it: crops of one or two slices.
+
+    Attributes
+    ----------
+    images : tuple of ndarray (h, w), uint8
+    truths, results : tuple of ndarray (h, w), bool
+    """
+
+    title: str
+    dataset: str
+    images: tuple[np.ndarray, ...]
+    truths: tuple[np.ndarray, ...]
+    results: tuple[np.ndarray, ...]
+    value: float
 
 
 @dataclass(frozen=True)
@@ -65,9 +85,17 @@ class Report:
     limit, seed : int
     scores : tuple of Score
     main : str
-        The figure that the text shows per data set.
+        The figure to look at first.
     seconds : float
         Time spent; not part of what can be compared.
+    shown : tuple of str
+        The figures that the text lists.
+    subject : str
+        The method that the text lists first and pictures show.
+    step : str
+        What the figures' steps count, "" if there are none.
+    views : tuple of View
+        The subject's objects, for the picture.
     """
 
     protocol: str
@@ -78,12 +106,26 @@ class Report:
     scores: tuple[Score, ...]
     main: str
     seconds: float = 0.0
+    shown: tuple[str, ...] = COMPARED
+    subject: str = MODEL
+    step: str = ""
+    views: tuple[View, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def methods(self) -> list[str]:
-        """The model first, then the baselines by name."""
+        """The subject first, then the model, then the others by name."""
         names = {s.method for s in self.scores}
-        return sorted(names, key=lambda name: (name != MODEL, name))
+        return sorted(names, key=lambda name: (name != self.subject, name != MODEL, name))
+
+    @cached_property
+    def groups(self) -> dict[str, Callable[[Score], bool]]:
+        """What the tables list apart: all, seen or unseen, kind of image, modality, size."""
+        modalities = sorted({s.modality for s in self.scores})
+        return {
+            **_KINDS,
+            **{f"modality {m}": _is_modality(m) for m in modalities},
+            **{f"size {name}": _is_size(name) for name in SIZES},
+        }
 
     def figures(self, method: str) -> list[str]:
         """Names of the method's figures."""
@@ -91,128 +133,156 @@ class Report:
 
     def dataset_means(self, method: str, figure: str | None = None) -> dict[str, tuple[float, int]]:
         """Mean and number of objects by data set."""
-        values = self._values(method, figure or self.main, GROUPS["all"])
+        values = self._values(method, figure or self.main, _KINDS["all"])
         return {name: (float(v.mean()), len(v)) for name, v in values.items()}
+
+    def dataset_intervals(
+        self, method: str, figure: str | None = None
+    ) -> dict[str, tuple[float, float]]:
+        """Low and high end of each data set's 95 % interval."""
+        values = self._values(method, figure or self.main, _KINDS["all"])
+        return {
+            name: tuple(np.percentile(self._draws(name, v), (2.5, 97.5)).tolist())
+            for name, v in values.items()
+        }
 
     def mean(self, method: str, figure: str | None = None, group: str = "all") -> Mean | None:
         """Mean over the group's data sets, None where it has none.
 
         The interval comes from `RESAMPLES` draws of each data set's objects with replacement,
-        seeded by the report's seed and the data set's name.
+        seeded by the report's seed and the data set's name, so that methods are compared on the
+        same draws.
+
+        Parameters
+        ----------
+        method : str
+        figure : str, optional
+            By default the main one.
+        group : str
+            A name in `groups`.
         """
-        values = self._values(method, figure or self.main, GROUPS[group])
+        values = self._values(method, figure or self.main, self.groups[group])
         if not values:
             return None
-        draws = [_resampled_means(name, v, self.seed) for name, v in values.items()]
+        draws = [self._draws(name, v) for name, v in values.items()]
         low, high = np.percentile(np.mean(draws, axis=0), (2.5, 97.5))
         value = float(np.mean([v.mean() for v in values.values()]))
         n = sum(len(v) for v in values.values())
         return Mean(value, float(low), float(high), len(values), n)
+
+    def curve(self, method: str, name: str, group: str = "all") -> dict[int, Mean]:
+        """A figure's mean over its steps, in ascending order; empty where it has no steps."""
+        every = dict.fromkeys(self.figures(method), 0.0)
+        means = {k: self.mean(method, f"{name}@{k}", group) for k in steps_of(every, name)}
+        return {k: mean for k, mean in means.items() if mean is not None}
 
     def _values(
         self, method: str, figure: str, keep: Callable[[Score], bool]
     ) -> dict[str, np.ndarray]:
         by_dataset: dict[str, list[float]] = {}
         for score in self.scores:
-            if score.method == method and keep(score) and figure in score.figures:
+            if score.method == method and figure in score.figures and keep(score):
                 by_dataset.setdefault(score.dataset, []).append(score.figures[figure])
         return {name: np.array(v) for name, v in sorted(by_dataset.items())}
 
+    def _draws(self, dataset: str, values: np.ndarray) -> np.ndarray:
+        """Means of the resampled objects of one data set, (RESAMPLES,)."""
+        key = (dataset, len(values))
+        if key not in self._picks:
+            rng = np.random.default_rng([self.seed, zlib.crc32(dataset.encode("utf-8"))])
+            picks = rng.integers(len(values), size=(RESAMPLES, len(values)))
+            places = picks + len(values) * np.arange(RESAMPLES)[:, np.newaxis]
+            counts = np.bincount(places.ravel(), minlength=picks.size).reshape(picks.shape)
+            self._picks[key] = counts / len(values)
+        return self._picks[key] @ values
+
+    @cached_property
+    def _picks(self) -> dict[tuple[str, int], np.ndarray]:
+        """How often each object is drawn, as a share: computed once, used for every figure."""
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         """Everything that can be compared between runs, as plain JSON values in a fixed order."""
-        methods = {}
-        for method in self.methods:
-            methods[method] = {
-                figure: {
-                    "datasets": {
-                        name: {"mean": _round(mean), "n": n}
-                        for name, (mean, n) in self.dataset_means(method, figure).items()
-                    },
-                    "means": {
-                        group: _mean_dict(mean)
-                        for group in GROUPS
-                        if (mean := self.mean(method, figure, group)) is not None
-                    },
-                }
-                for figure in self.figures(method)
-            }
+        methods = {
+            method: {figure: self._figure_dict(method, figure) for figure in self.figures(method)}
+            for method in sorted(self.methods)
+        }
         return {
-            "protocol": self.protocol,
-            "split": self.split,
-            "model": self.model,
             "limit": self.limit,
-            "seed": self.seed,
             "main": self.main,
             "methods": methods,
+            "model": self.model,
             "objects": [_score_dict(s) for s in self.scores],
+            "protocol": self.protocol,
+            "seed": self.seed,
+            "split": self.split,
+        }
+
+    def _figure_dict(self, method: str, figure: str) -> dict[str, Any]:
+        means = {group: self.mean(method, figure, group) for group in sorted(self.groups)}
+        return {
+            "datasets": {
+                name: {"mean": _round(mean), "n": n}
+                for name, (mean, n) in self.dataset_means(method, figure).items()
+            },
+            "means": {group: _mean_dict(mean) for group, mean in means.items() if mean},
         }
 
     def to_text(self) -> str:
         """Tables for reading: means over data sets, then the main figure of each data set."""
-        head = (
-            f"{self.protocol} on {self.split}, model {self.model}: up to {self.limit} objects per "
-            f"data set, seed {self.seed}, {self.seconds:.0f} s"
-        )
-        return "\n\n".join([head, self._means_text(), self._datasets_text()]) + "\n"
+        from stacksam.evaluation.report_text import report_text
 
-    def _means_text(self) -> str:
-        rows = [("means over data sets", "figure", "mean", "95 % interval", "sets", "objects")]
-        for method in self.methods:
-            names = self.figures(method)
-            names.sort(key=lambda name: (name != self.main, name))
-            for figure in names:
-                for group in GROUPS if figure == self.main else ("all",):
-                    mean = self.mean(method, figure, group)
-                    if mean is not None:
-                        interval = f"{mean.low:.3f} - {mean.high:.3f}"
-                        counts = (str(mean.n_datasets), str(mean.n))
-                        title = f"{method}, {group}"
-                        rows.append((title, figure, f"{mean.value:.3f}", interval, *counts))
-        return _table(rows)
+        return report_text(self)
 
-    def _datasets_text(self) -> str:
-        groups = {s.dataset: (s.group, s.is_unseen) for s in self.scores}
-        tables = {m: self.dataset_means(m) for m in self.methods}
-        rows = [(f"{self.main} by data set", "group", "unseen", "n", *tables)]
-        for name, (group, is_unseen) in sorted(groups.items(), key=lambda g: (g[1][0], g[0])):
-            n = max(table[name][1] for table in tables.values() if name in table)
-            cells = [f"{t[name][0]:.3f}" if name in t else "-" for t in tables.values()]
-            rows.append((name, group, "yes" if is_unseen else "no", str(n), *cells))
-        return _table(rows)
+    def to_picture(self) -> Image.Image:
+        """Curves or bars, and the best, median and worst objects; see `report_pictures`."""
+        from stacksam.evaluation.report_pictures import report_picture
+
+        return report_picture(self)
 
 
-def _resampled_means(name: str, values: np.ndarray, seed: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode("utf-8"))])
-    picks = rng.integers(len(values), size=(RESAMPLES, len(values)))
-    return values[picks].mean(axis=1)
+_KINDS: dict[str, Callable[[Score], bool]] = {
+    "all": lambda s: True,
+    "microscopy": lambda s: s.group == "microscopy",
+    "radiology": lambda s: s.group == "radiology",
+    "unseen": lambda s: s.is_unseen,
+    "microscopy unseen": lambda s: s.is_unseen and s.group == "microscopy",
+    "radiology unseen": lambda s: s.is_unseen and s.group == "radiology",
+    "seen": lambda s: not s.is_unseen,
+}
+
+
+def _is_modality(name: str) -> Callable[[Score], bool]:
+    return lambda score: score.modality == name
+
+
+def _is_size(name: str) -> Callable[[Score], bool]:
+    return lambda score: size_class(score.area) == name
 
 
 def _mean_dict(mean: Mean) -> dict[str, Any]:
     return {
-        "mean": _round(mean.value),
-        "low": _round(mean.low),
         "high": _round(mean.high),
-        "n_datasets": mean.n_datasets,
+        "low": _round(mean.low),
+        "mean": _round(mean.value),
         "n": mean.n,
+        "n_datasets": mean.n_datasets,
     }
 
 
 def _score_dict(score: Score) -> dict[str, Any]:
     return {
-        "file": score.file,
-        "label_id": score.label_id,
-        "index": score.index,
-        "method": score.method,
+        "area": score.area,
+        "dataset": score.dataset,
         "figures": {name: _round(v) for name, v in sorted(score.figures.items())},
+        "file": score.file,
+        "index": score.index,
+        "label_id": score.label_id,
+        "method": score.method,
+        "modality": score.modality,
+        "size": size_class(score.area),
     }
 
 
 def _round(value: float) -> float:
     return round(float(value), 6)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    lines.insert(1, "  ".join("-" * w for w in widths))
-    return "\n".join(line.rstrip() for line in lines)

@@ -8,7 +8,7 @@ from typing import Any
 
 from stacksam.plugin.layers import volume_to_layer
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm")
 LayerData = tuple[Any, dict[str, Any], str]
 
 

@@ -46,8 +46,8 @@ CLICK_ENCODINGS = 3
 CLICK_FILL = (0.25, 0.75)
 """Shares of the field's side between which a clicked object needs no other field."""
 
-START_SIDE = (96, 512)
-"""Limits in pixels of the first field of a click; between them it is half of the slice."""
+START_SIDE = 40.0
+"""A click's first field is the geometric mean of this many pixels and the slice's longer side."""
 
 SCRIBBLE_POINTS = 8
 MASK_LOGIT = 8.0
@@ -294,7 +294,7 @@ class SlicePredictor:
         shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
         around = partial(field_around, plane_shape=shape, pixel_aspect=aspect)
         clicks = [p for p, positive in zip(state.points, state.signs, strict=True) if positive]
-        side = float(np.clip(max(shape[0] * aspect, shape[1]) / 2, *START_SIDE))
+        side = float(np.sqrt(START_SIDE * max(shape[0] * aspect, shape[1])))
         field = around(_square(clicks[0], side, aspect), fill=1.0)
         if len(clicks) > 1:  # a scribble has to lie in the field
             stroke = _union(*map(_pixel_box, clicks))

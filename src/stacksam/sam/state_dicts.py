@@ -19,15 +19,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stacksam.core.errors import CheckpointError
+from stacksam.sam.layouts import to_official
 from stacksam.sam.official import SAM_CONFIGS, SamConfig, SamModel, build_sam
 
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state")
 """Names under which training scripts keep the weights."""
-
-PREFIXES = ("module.", "_orig_mod.", "sam.", "model.")
-"""What wrappers put before every name."""
-
-NOT_WEIGHTS = ("pixel_mean", "pixel_std")
 
 HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -99,7 +95,9 @@ def load_sam(
         check_state(state, model)
     except ValueError as error:
         raise CheckpointError(f"the checkpoint {path.name} {error}") from error
-    model.load_state_dict({name: _as_float(state[name]) for name in model.state_dict()}, assign=True)
+    model.load_state_dict(
+        {name: _as_float(state[name]) for name in model.state_dict()}, assign=True
+    )
     return model.eval(), config
 
 
@@ -130,7 +128,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ValueError("may not be read; change its permissions or copy it") from error
@@ -142,68 +140,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             ) from error
         raise ValueError("is damaged or not a checkpoint; get it again") from error
     return _unwrapped(content)
-
-
-def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring the names of any layout to the official ones.
-
-    Parameters
-    ----------
-    state : mapping of names to tensors
-        Official or Hugging Face names, with or without a wrapper's prefix.
-
-    Returns
-    -------
-    state : dict
-        Official names; names that are not known stay as they are.
-    """
-    names = {name: name for name in state}
-    while prefix := next((p for p in PREFIXES if _all_start_with(names.values(), p)), None):
-        names = {name: short.removeprefix(prefix) for name, short in names.items()}
-    if any(short.startswith("vision_encoder.") for short in names.values()):
-        names = {name: official_name(short) for name, short in names.items()}
-    return {short: state[name] for name, short in names.items() if short not in NOT_WEIGHTS}
-
-
-HUGGING_FACE_NAMES = (
-    (r"^shared_image_embedding\.|^prompt_encoder\.shared_embedding\.", "prompt_encoder.pe_layer."),
-    (r"pe_layer\.positional_embedding$", "pe_layer.positional_encoding_gaussian_matrix"),
-    (r"^vision_encoder\.", "image_encoder."),
-    (r"patch_embed\.projection\.", "patch_embed.proj."),
-    (r"^image_encoder\.layers\.", "image_encoder.blocks."),
-    (r"neck\.conv1\.", "neck.0."),
-    (r"neck\.layer_norm1\.", "neck.1."),
-    (r"neck\.conv2\.", "neck.2."),
-    (r"neck\.layer_norm2\.", "neck.3."),
-    (r"mask_embed\.conv1\.", "mask_downscaling.0."),
-    (r"mask_embed\.layer_norm1\.", "mask_downscaling.1."),
-    (r"mask_embed\.conv2\.", "mask_downscaling.3."),
-    (r"mask_embed\.layer_norm2\.", "mask_downscaling.4."),
-    (r"mask_embed\.conv3\.", "mask_downscaling.6."),
-    (r"prompt_encoder\.point_embed\.", "prompt_encoder.point_embeddings."),
-    (r"\.upscale_conv1\.", ".output_upscaling.0."),
-    (r"\.upscale_layer_norm\.", ".output_upscaling.1."),
-    (r"\.upscale_conv2\.", ".output_upscaling.3."),
-    (r"((?:_mlps\.\d+|_head)\.)layers\.(\d+)\.", lambda m: f"{m[1]}layers.{int(m[2]) + 1}."),
-    (r"((?:_mlps\.\d+|_head)\.)proj_in\.", r"\1layers.0."),
-    (r"((?:_mlps\.\d+|_head)\.)proj_out\.", r"\1layers.2."),
-    (r"layer_norm_final_attn\.", "norm_final_attn."),
-    (r"layer_norm(\d)\.", r"norm\1."),
-)
-"""Patterns and replacements, applied in this order."""
-
-
-def official_name(name: str) -> str:
-    """Official name of a weight in Hugging Face's `SamModel`.
-
-    Examples
-    --------
-    >>> official_name("vision_encoder.layers.3.layer_norm1.weight")
-    'image_encoder.blocks.3.norm1.weight'
-    """
-    for pattern, replacement in HUGGING_FACE_NAMES:
-        name = re.sub(pattern, replacement, name)  # type: ignore[arg-type]
-    return name
 
 
 def config_of(state: Mapping[str, Tensor]) -> SamConfig:
@@ -306,11 +242,6 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
         if tensors:
             return tensors
     raise ValueError("does not hold named weights; choose another file")
-
-
-def _all_start_with(names: Any, prefix: str) -> bool:
-    names = [name for name in names if name not in NOT_WEIGHTS]
-    return bool(names) and all(name.startswith(prefix) for name in names)
 
 
 def _as_float(tensor: Tensor) -> Tensor:
