@@ -52,7 +52,9 @@ class ThresholdPredictor:
     knows_neighbours = True
     tells_presence = True
 
-    def __init__(self, *, score: float = 0.9, presence: float = 1.0, fingerprint: str = "t") -> None:
+    def __init__(
+        self, *, score: float = 0.9, presence: float = 1.0, fingerprint: str = "t"
+    ) -> None:
         self.score, self.presence, self.fingerprint = score, presence, fingerprint
         self.encoded = 0
         self.seen: list[FieldPrompts] = []

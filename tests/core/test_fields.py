@@ -117,9 +117,7 @@ def test_sizes_and_places_come_in_steps():
 
 
 def test_neighbouring_boxes_share_fields():
-    fields = {
-        field_around((100 + d, 200 - d, 140 + d, 233), (600, 600)) for d in range(10)
-    }
+    fields = {field_around((100 + d, 200 - d, 140 + d, 233), (600, 600)) for d in range(10)}
     assert len(fields) <= 3
 
 

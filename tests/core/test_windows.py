@@ -23,7 +23,9 @@ def test_presets_have_their_own_limits(name):
 
 
 def test_presets_cover_the_usual_organs():
-    assert {f"ct-{n}" for n in ("soft-tissue", "lung", "bone", "brain", "liver", "angio")} <= {*PRESETS}
+    assert {f"ct-{n}" for n in ("soft-tissue", "lung", "bone", "brain", "liver", "angio")} <= {
+        *PRESETS
+    }
 
 
 def test_auto_takes_percentiles_of_the_stack():
@@ -44,7 +46,9 @@ def test_auto_and_full_ignore_padding(padding):
     padded = np.full((1, 40, 50), padding, np.float32)
     padded[:, :20] = values
     for spec in ("auto", "full"):
-        assert resolve_window(make_volume(padded), spec) == resolve_window(make_volume(values), spec)
+        assert resolve_window(make_volume(padded), spec) == resolve_window(
+            make_volume(values), spec
+        )
 
 
 def test_auto_ignores_nan_and_infinity():

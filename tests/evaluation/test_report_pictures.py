@@ -17,7 +17,9 @@ def view(value, dataset="cells", shift=6):
     truth = np.zeros((40, 50), bool)
     truth[10:30, 10:30] = True
     image = np.where(truth, 200, 50).astype(np.uint8)
-    return View(f"{dataset}\niou {value}", dataset, (image,), (truth,), (np.roll(truth, shift),), value)
+    return View(
+        f"{dataset}\niou {value}", dataset, (image,), (truth,), (np.roll(truth, shift),), value
+    )
 
 
 def report(figures, views=(), step="", methods=("model", "otsu"), main="iou"):

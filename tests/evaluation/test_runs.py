@@ -33,7 +33,10 @@ def test_an_easy_folder_is_solved(data, model, make_session, protocol):
 
 
 def test_without_baselines_a_protocol_reports_its_own_methods_only(data, model, make_session):
-    for protocol, methods in (("propagate", ["model"]), ("interpolate", ["interpolation", "model"])):
+    for protocol, methods in (
+        ("propagate", ["model"]),
+        ("interpolate", ["interpolation", "model"]),
+    ):
         assert evaluate(data, model, protocol, make_session=make_session).methods == methods
 
 

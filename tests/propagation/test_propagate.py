@@ -5,8 +5,8 @@ from threading import Event
 
 import numpy as np
 import pytest
-from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
 
+from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
 from stacksam.core.fields import Field
 from stacksam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 from stacksam.core.windows import resolve_window
@@ -40,7 +40,7 @@ def predictor_of(labels=TRUTH, model=None, **options):
     return SlicePredictor(volume, resolve_window(volume), model or ThresholdPredictor())
 
 
-def plan_of(prompts, axis=0, n_slices=len(TRUTH), z_range=None):
+def plan_of(prompts, axis=0, n_slices=12, z_range=None):
     return make_plan(PromptSet(tuple(prompts)), 1, axis, n_slices, z_range)
 
 
@@ -157,7 +157,13 @@ def test_empty_range_is_refused(z_range):
 
 
 def test_prompts_have_to_say_where():
-    for prompts in ([], [point(3, 1, 1, False)], [absent(2)], [box(3, axis=1)], [absent(2), absent(3)]):
+    for prompts in (
+        [],
+        [point(3, 1, 1, False)],
+        [absent(2)],
+        [box(3, axis=1)],
+        [absent(2), absent(3)],
+    ):
         with pytest.raises(ValueError, match="object 1 has no box, mask or positive point along"):
             plan_of(prompts)
 
@@ -236,7 +242,9 @@ def test_editing_computes_only_the_intervals_beside_it(predictor):
     moved = box(11, (35.0, 44.0, 52.0, 60.0))
     after = run(predictor, [*prompts[:2], moved])
     assert predictor.model.decoded - decoded <= 1 + 5 + 5  # the keyframe and both fronts beside it
-    assert all(after[i] is before[i] or np.array_equal(after[i].mask, before[i].mask) for i in range(5))
+    assert all(
+        after[i] is before[i] or np.array_equal(after[i].mask, before[i].mask) for i in range(5)
+    )
     decoded = predictor.model.decoded
     run(predictor, prompts)
     assert predictor.model.decoded == decoded
@@ -271,8 +279,11 @@ def test_two_fronts_are_fused_between_keyframes(predictor):
     assert overlap(found[7].mask, large) > 0.9
 
 
-def fake_prediction(value, field=Field(0.0, 0.0, 8.0, 8.0), score=0.5, presence=1.0):
-    return SlicePrediction(b"k", (8, 8), field, np.full((8, 8), value, np.float32), score, presence)
+WHOLE = Field(0.0, 0.0, 8.0, 8.0)
+
+
+def fake_prediction(value, field=WHOLE, score=0.5):
+    return SlicePrediction(b"k", (8, 8), field, np.full((8, 8), value, np.float32), score, 1.0)
 
 
 def test_nearer_front_counts_more():
@@ -290,7 +301,7 @@ def test_overconfident_front_does_not_win_alone():
 def test_fusion_brings_both_into_one_field():
     other = Field(4.0, 4.0, 8.0, 8.0)
     fused = fuse(fake_prediction(5.0), fake_prediction(5.0, other), 0.6)
-    assert fused.field == Field(0.0, 0.0, 8.0, 8.0)
+    assert fused.field == WHOLE
     assert fused.mask[5:, 5:].all()
 
 

@@ -4,8 +4,8 @@ from itertools import count
 
 import numpy as np
 import pytest
-from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
 
+from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
 from stacksam.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -15,7 +15,7 @@ from stacksam.core.prompts import (
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, resolve_window
 from stacksam.propagation import SlicePredictor
-from stacksam.propagation.slice_predictor import CLICK_ENCODINGS
+from stacksam.propagation.field_choice import CLICK_SCALES
 
 TRUTH = two_tubes()
 FIRST = TRUTH[5] == 1
@@ -71,7 +71,7 @@ def test_click_finds_the_objects_scale(radius):
     predictor = predictor_of(stack_of(labels))
     found = predictor.from_prompts(0, 0, (point(230, 200, index=0),))
     assert overlap(found.mask, labels[0]) > 0.85
-    assert predictor.model.encoded <= CLICK_ENCODINGS
+    assert predictor.model.encoded <= len(CLICK_SCALES) <= 3
     assert 0.2 < 2 * radius / found.field.width < 0.8 or found.field.width == 24
 
 

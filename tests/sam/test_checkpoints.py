@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from models import TINY, tiny_network
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from models import TINY, tiny_network
 from stacksam.core.errors import CheckpointError, WriteError
 from stacksam.sam import checkpoints
 from stacksam.sam.checkpoints import FORMAT, load_compact, save_compact, sha256_of

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from models import tiny_network, tiny_predictor
 
+from models import tiny_network, tiny_predictor
 from stacksam.sam.predictor import MAX_POINTS, FieldPrompts, Predictor, choose_device
 from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, POSITIVE
 

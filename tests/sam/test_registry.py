@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from models import TINY, tiny_network
 
 import stacksam
+from models import TINY, tiny_network
 from stacksam.core.errors import CheckpointError
 from stacksam.sam import registry
 from stacksam.sam.checkpoints import save_compact

@@ -1,8 +1,8 @@
 """Sessions on two bright tubes, with a model that thresholds."""
 
 import pytest
-from models import ThresholdPredictor, stack_of, two_tubes
 
+from models import ThresholdPredictor, stack_of, two_tubes
 from stacksam.session import Session
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import tifffile
-from models import TINY, ThresholdPredictor, stack_of, tiny_network, tiny_predictor
 
 import stacksam
+from models import TINY, ThresholdPredictor, stack_of, tiny_network, tiny_predictor
 from stacksam.core.errors import CheckpointError, ReadError, WriteError
 from stacksam.sam import registry
 from stacksam.sam.checkpoints import save_compact

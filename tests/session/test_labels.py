@@ -59,7 +59,13 @@ def test_only_real_changes_are_kept():
 
 @pytest.mark.parametrize(
     ("label_id", "dtype"),
-    [(255, np.uint8), (256, np.uint16), (65535, np.uint16), (65536, np.uint32), (2**32 - 1, np.uint32)],
+    [
+        (255, np.uint8),
+        (256, np.uint16),
+        (65535, np.uint16),
+        (65536, np.uint32),
+        (2**32 - 1, np.uint32),
+    ],
 )
 def test_dtype_grows_as_far_as_needed(label_id, dtype):
     image = LabelImage(SHAPE)
@@ -86,7 +92,9 @@ def test_erase():
 
 
 writes = st.lists(
-    st.tuples(st.lists(st.integers(0, 23), max_size=8), st.integers(1, 300), st.sets(st.integers(1, 300))),
+    st.tuples(
+        st.lists(st.integers(0, 23), max_size=8), st.integers(1, 300), st.sets(st.integers(1, 300))
+    ),
     max_size=6,
 )
 

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import SimpleITK
 import tifffile
-from models import TINY, ThresholdPredictor, overlap, stack_of, tiny_network
 
 import stacksam
+from models import TINY, ThresholdPredictor, overlap, stack_of, tiny_network
 from stacksam.core.errors import ReadError, WriteError
 from stacksam.sam.checkpoints import save_compact
 from stacksam.session import segment_file
 
 OBJECTS = [
-    {"id": 4, "name": "a", "prompts": [{"kind": "box", "axis": 0, "index": 6, "yxyx": [12, 14, 32, 34]}]},
+    {
+        "id": 4,
+        "name": "a",
+        "prompts": [{"kind": "box", "axis": 0, "index": 6, "yxyx": [12, 14, 32, 34]}],
+    },
     {"id": 300, "name": "b", "prompts": [{"kind": "point", "zyx": [5, 44, 52]}]},
 ]
 
@@ -81,9 +85,7 @@ def test_axis_of_the_first_prompt(folder, image, truth, model):
     labels = segment_file(image, write_prompts(folder, across), folder / "x.nii.gz", model=model)
     assert np.flatnonzero(labels.any((0, 2))).size > 12
     with pytest.raises(ValueError, match="along axis 0"):
-        segment_file(
-            image, write_prompts(folder, across), folder / "x.nii.gz", model=model, axis=0
-        )
+        segment_file(image, write_prompts(folder, across), folder / "x.nii.gz", model=model, axis=0)
 
 
 def test_progress_runs_over_all_objects(folder, image, model):

@@ -9,9 +9,9 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import ThresholdPredictor, disc, overlap, stack_of, tiny_predictor, two_tubes
 
 import stacksam
+from models import ThresholdPredictor, disc, overlap, stack_of, tiny_predictor, two_tubes
 from stacksam.core.prompts import BoxPrompt, PromptSet
 from stacksam.io.prompt_files import PromptFile
 from stacksam.session import Session
@@ -213,7 +213,11 @@ def test_boxes_are_clipped(session):
 
 
 def test_removing_and_clearing(session):
-    ids = [session.add_box(1, 6, BOX_1), session.add_point(1, (6, 20, 20)), session.add_box(1, 8, BOX_1)]
+    ids = [
+        session.add_box(1, 6, BOX_1),
+        session.add_point(1, (6, 20, 20)),
+        session.add_box(1, 8, BOX_1),
+    ]
     session.add_point(1, (6, 22, 24), axis=1)
     session.remove_prompt(ids[1])
     assert len(session.objects[1].prompts) == 3

@@ -1,4 +1,4 @@
-"""The protocols by the names the command line knows them by; what they do is said where they run."""
+"""The protocols by the names the command line knows; what they do is said where they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as one picture: curves over the steps or a chart of the data sets, and sample objects."""
+"""A report as one picture: curves over the steps, a chart of the data sets, sample objects."""
 
 from __future__ import annotations
 

@@ -175,9 +175,7 @@ def _grey_reader(volume: Volume) -> Callable[[int], np.ndarray]:
     return read_image
 
 
-def _view(
-    case: Case, outcome: Outcome, main: str, read_image: Callable[[int], np.ndarray]
-) -> View:
+def _view(case: Case, outcome: Outcome, main: str, read_image: Callable[[int], np.ndarray]) -> View:
     """Crops around object and result, of bounded size."""
     slices = sorted(outcome.shown)
     truths = {i: case.truth_on(i) for i in slices}

@@ -57,12 +57,12 @@ def _corrected(
     """The slices that the user has decided so far, and the stack that follows from them."""
     session.add_box(object_id, case.index, box_around(case.truth_on(case.index)))
     given: dict[int, np.ndarray] = {}
-    for _ in range(CORRECTED_SLICES + 1):
+    for k in range(CORRECTED_SLICES + 1):
         found = np.asarray(session.propagate(object_id).mask, dtype=bool)
         given.setdefault(case.index, found[case.index])
         yield dict(given), found
         worst = worst_slice(truth, found)
-        if worst is None:
+        if worst is None or k == CORRECTED_SLICES:
             return
         given[worst] = truth[worst]
         session.add_mask(object_id, worst, truth[worst])

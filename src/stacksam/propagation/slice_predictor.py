@@ -22,7 +22,7 @@ from stacksam.core.fields import (
     move_logits,
     paste_logits,
 )
-from stacksam.core.masks import box_of, component_at
+from stacksam.core.masks import box_of
 from stacksam.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -35,19 +35,16 @@ from stacksam.core.prompts import (
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, apply_window, to_grey
 from stacksam.io.embedding_store import MemoryStore
+from stacksam.propagation.field_choice import (
+    Box,
+    box_to_field,
+    click_fields,
+    corrected_field,
+    grown,
+    plausibility,
+)
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.predictor import FieldPrediction, FieldPrompts, Predictor
-
-Box = tuple[float, float, float, float]
-
-CLICK_ENCODINGS = 3
-"""Fields tried for a first click, from a middle scale to the object's."""
-
-CLICK_FILL = (0.25, 0.75)
-"""Shares of the field's side between which a clicked object needs no other field."""
-
-START_SIDE = 40.0
-"""A click's first field is the geometric mean of this many pixels and the slice's longer side."""
 
 SCRIBBLE_POINTS = 8
 MASK_LOGIT = 8.0
@@ -252,7 +249,7 @@ class SlicePredictor:
         logits = move_logits(neighbour.logits, neighbour.field, field)
         if self.model.knows_neighbours or box is None:
             return _Round(field=field, logits=logits, is_neighbour=True)
-        return _Round(field=field, logits=logits, box=_grown(box, 0.05))
+        return _Round(field=field, logits=logits, box=grown(box, 0.05))
 
     @staticmethod
     def _with_prompt(state: _Round, prompt: Prompt) -> _Round:
@@ -273,66 +270,32 @@ class SlicePredictor:
         """Choose the field for the prompts so far, bring earlier logits there and decode."""
         shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
         if state.field is None and state.box is None:
-            return self._zoom(axis, index, state)
+            return self._look_at_scales(axis, index, state)
         field = state.field
         if field is None:
             assert state.box is not None
             field = field_around(state.box, shape, pixel_aspect=aspect)
             if state.logits is not None:  # a box after other prompts starts anew
                 state = _Round(state.points, state.signs, state.box)
-        elif outside := [b for b in map(_pixel_box, state.points) if not field.contains(b)]:
-            found = None if state.logits is None else logits_box(state.logits, field)
-            box = _union(*outside) if found is None else _union(found, *outside)
-            wider = field_around(box, shape, pixel_aspect=aspect)
+        else:
+            fitting = corrected_field(state.logits, field, state.points, shape, aspect)
             if state.logits is not None:
-                state = replace(state, logits=move_logits(state.logits, field, wider))
-            field = wider
+                state = replace(state, logits=move_logits(state.logits, field, fitting))
+            field = fitting
         return self._decode(axis, index, replace(state, field=field))
 
-    def _zoom(self, axis: int, index: int, state: _Round) -> _Round:
-        """Find a clicked object's scale: look from a middle distance, then go closer or away."""
-        shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
-        around = partial(field_around, plane_shape=shape, pixel_aspect=aspect)
+    def _look_at_scales(self, axis: int, index: int, state: _Round) -> _Round:
+        """Look at a first click from close, middle and far, and keep what scores best."""
         clicks = [p for p, positive in zip(state.points, state.signs, strict=True) if positive]
-        side = float(np.sqrt(START_SIDE * max(shape[0] * aspect, shape[1])))
-        field = around(_square(clicks[0], side, aspect), fill=1.0)
-        if len(clicks) > 1:  # a scribble has to lie in the field
-            stroke = _union(*map(_pixel_box, clicks))
-            square = _square(_middle(stroke), side, aspect)
-            field = around(_union(_grown(stroke, 0.2), square), fill=1.0)
-        tried: list[Field] = []
-        while True:
-            tried.append(field)
-            looked = self._decode(axis, index, _Round(state.points, state.signs, field=field))
-            field = self._better_field(looked, clicks, around)
-            if field in tried or len(tried) == CLICK_ENCODINGS:
-                return looked
-
-    @staticmethod
-    def _better_field(
-        looked: _Round, clicks: list[tuple[float, float]], around: partial[Field]
-    ) -> Field:
-        """The field that suits the object found, or the same one if it already does."""
-        field, logits = looked.field, looked.logits
-        assert field is not None
-        assert logits is not None
-        size = logits.shape[0]
-        spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
-        mask = np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots])
-        box = box_of(mask)
-        if box is None and len(clicks) > 1:
-            return field
-        if box is None:  # nothing under the click: look closer
-            closer = _square(clicks[0], field.width / 2, field.width / field.height)
-            return around(closer, fill=1.0)
-        fill = max(box[2] - box[0], box[3] - box[1]) / size
-        touches = box[0] == 0 or box[1] == 0 or box[2] == size or box[3] == size
-        if CLICK_FILL[0] <= fill <= CLICK_FILL[1] and not touches:
-            return field
-        found = logits_box(np.where(mask, 1.0, -1.0), field)
-        assert found is not None
-        found = _grown(found, 0.5) if touches else found
-        return around(found if len(clicks) == 1 else _union(found, *map(_pixel_box, clicks)))
+        shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
+        looks = []
+        for field in click_fields(clicks, shape, aspect):
+            look = self._decode(axis, index, _Round(state.points, state.signs, field=field))
+            assert look.prediction is not None
+            assert look.logits is not None
+            score = look.prediction.scores[look.shown] * plausibility(look.logits, field, clicks)
+            looks.append((float(score), look))
+        return max(looks, key=lambda scored: scored[0])[1]
 
     def _decode(self, axis: int, index: int, state: _Round) -> _Round:
         field, model = state.field, self.model
@@ -346,7 +309,7 @@ class SlicePredictor:
             is_positive=state.signs,
             box_yxyx=None
             if state.box is None
-            else _box_to_field(state.box, field, model.input_size),
+            else box_to_field(state.box, field, model.input_size),
             logits=state.logits,
             is_neighbour=state.is_neighbour,
         )
@@ -409,38 +372,3 @@ def _prediction_bytes(prediction: SlicePrediction) -> int:
 def _embedding_bytes(embedding: Embedding) -> int:
     tensors = [embedding.image_embedding, *(embedding.skips or ())]
     return sum(t.numel() * t.element_size() for t in tensors)
-
-
-def _pixel_box(yx: tuple[float, float]) -> Box:
-    y, x = yx
-    return (y, x, y + 1.0, x + 1.0)
-
-
-def _middle(box: Box) -> tuple[float, float]:
-    """The middle of a box as a point, whose integers are pixel centres."""
-    return ((box[0] + box[2] - 1) / 2, (box[1] + box[3] - 1) / 2)
-
-
-def _square(center: tuple[float, float], width: float, aspect: float) -> Box:
-    """A box around a point, `width` wide and as high in millimetres."""
-    (y, x), height = center, width / aspect
-    return (y + 0.5 - height / 2, x + 0.5 - width / 2, y + 0.5 + height / 2, x + 0.5 + width / 2)
-
-
-def _grown(box: Box, share: float) -> Box:
-    """A box made larger on each side by a share of its extent."""
-    y0, x0, y1, x1 = box
-    dy, dx = share * (y1 - y0), share * (x1 - x0)
-    return (y0 - dy, x0 - dx, y1 + dy, x1 + dx)
-
-
-def _union(*boxes: Box) -> Box:
-    tops, lefts, bottoms, rights = zip(*boxes, strict=True)
-    return (min(tops), min(lefts), max(bottoms), max(rights))
-
-
-def _box_to_field(box: Box, field: Field, size: int) -> Box:
-    """Half-open edges, so pixel edges and not centres are mapped."""
-    y0, x0, y1, x1 = box
-    sy, sx = size / field.height, size / field.width
-    return ((y0 - field.y) * sy, (x0 - field.x) * sx, (y1 - field.y) * sy, (x1 - field.x) * sx)

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stacksam.core.errors import CheckpointError
 from stacksam.core.simulated_prompts import corrective_click
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.model import PromptableModel, build_compact
@@ -192,11 +194,17 @@ class Trainer:
         os.replace(temporary, self._checkpoint)
 
     def _resume(self) -> None:
-        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        try:
+            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
+            raise CheckpointError(
+                "checkpoint.pt in the run folder is damaged or of another model; choose another "
+                "run folder, or delete the file to start anew"
+            ) from error
 
     def export(self) -> Path:
         """Write the averaged weights as half-precision safetensors."""

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 
+from stacksam.core.errors import ReadError
 from stacksam.core.volume import Volume
 from stacksam.core.windows import apply_window, resolve_window
 from stacksam.training.config import DataConfig
@@ -160,19 +163,22 @@ def write_pack(path: Path, items: list[PackedItem]) -> None:
 
 
 def read_pack(path: Path) -> list[PackedItem]:
-    """Load a pack into memory."""
-    with np.load(path) as arrays:
-        index = json.loads(arrays["index"].tobytes())
-        return [
-            PackedItem(
-                entry["dataset"],
-                entry["split"],
-                arrays[f"image_{number}"],
-                arrays[f"labels_{number}"],
-                None if entry["spacing"] is None else tuple(entry["spacing"]),
-            )
-            for number, entry in enumerate(index)
-        ]
+    """Load a pack into memory; ReadError if it is damaged."""
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:
+            index = json.loads(arrays["index"].tobytes())
+            return [
+                PackedItem(
+                    entry["dataset"],
+                    entry["split"],
+                    arrays[f"image_{number}"],
+                    arrays[f"labels_{number}"],
+                    None if entry["spacing"] is None else tuple(entry["spacing"]),
+                )
+                for number, entry in enumerate(index)
+            ]
+    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, ZlibError) as error:
+        raise ReadError(f"{path.name} cannot be read; delete it, and it is packed again") from error
 
 
 def _to_uint8(volume: Volume) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""Which field to look at: for a click, whose object may be of any size, and after corrections."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from stacksam.core.fields import Field, field_around, logits_box
+from stacksam.core.masks import box_of, component_at
+
+Box = tuple[float, float, float, float]
+Point = tuple[float, float]
+
+CLICK_SIDE = 32.0
+"""A click's middle field is the geometric mean of this many pixels and the slice's longer side."""
+
+CLICK_SCALES = (0.35, 1.0, 2.8)
+"""Fields tried for a first click, relative to the middle one: at most 3 encodings."""
+
+IMPLAUSIBLE = 0.7
+"""Factor on the score of a mask that is cut by its field's border, or tiny in it."""
+
+TINY_FILL = 0.12
+
+
+def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: float) -> list[Field]:
+    """Fields from close to far in which clicked objects of any size are seen well in one.
+
+    Parameters
+    ----------
+    clicks : list of (y, x)
+        Positive points; the fields are centred on the first, and hold all of them.
+    plane_shape : (height, width)
+    aspect : float
+        Pixel height over width in mm.
+
+    Returns
+    -------
+    fields : list of Field, without repetitions
+    """
+    middle = math.sqrt(CLICK_SIDE * max(plane_shape[0] * aspect, plane_shape[1]))
+    fields = []
+    for scale in CLICK_SCALES:
+        box = square_around(clicks[0], scale * middle, aspect)
+        if len(clicks) > 1:  # a stroke has to lie in the field
+            box = union(box, grown(union(*map(pixel_box, clicks)), 0.2))
+        fields.append(field_around(box, plane_shape, pixel_aspect=aspect, fill=1.0))
+    return list(dict.fromkeys(fields))
+
+
+def plausibility(logits: np.ndarray, field: Field, clicks: list[Point]) -> float:
+    """Factor in (0, 1] on a mask's score: low if no click is on it, or if its scale is off."""
+    size = logits.shape[0]
+    spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
+    box = box_of(np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots]))
+    if box is None:
+        return IMPLAUSIBLE**3
+    is_cut = box[0] == 0 or box[1] == 0 or box[2] == size or box[3] == size
+    is_tiny = max(box[2] - box[0], box[3] - box[1]) < TINY_FILL * size
+    return IMPLAUSIBLE ** (int(is_cut) + int(is_tiny))
+
+
+def corrected_field(
+    logits: np.ndarray | None,
+    field: Field,
+    points: tuple[Point, ...],
+    plane_shape: tuple[int, int],
+    aspect: float,
+) -> Field:
+    """The same field if it holds all points, otherwise one around them and the mask."""
+    outside = [b for b in map(pixel_box, points) if not field.contains(b)]
+    if not outside:
+        return field
+    found = None if logits is None else logits_box(logits, field)
+    box = union(*outside) if found is None else union(found, *outside)
+    return field_around(box, plane_shape, pixel_aspect=aspect)
+
+
+def pixel_box(yx: Point) -> Box:
+    """The half-open box of the pixel at a point."""
+    y, x = yx
+    return (y, x, y + 1.0, x + 1.0)
+
+
+def square_around(center: Point, width: float, aspect: float) -> Box:
+    """A box around a point, `width` wide and as high in millimetres."""
+    (y, x), height = center, width / aspect
+    return (y + 0.5 - height / 2, x + 0.5 - width / 2, y + 0.5 + height / 2, x + 0.5 + width / 2)
+
+
+def grown(box: Box, share: float) -> Box:
+    """A box made larger on each side by a share of its extent."""
+    y0, x0, y1, x1 = box
+    dy, dx = share * (y1 - y0), share * (x1 - x0)
+    return (y0 - dy, x0 - dx, y1 + dy, x1 + dx)
+
+
+def union(*boxes: Box) -> Box:
+    """The smallest box that holds all."""
+    starts_y, starts_x, ends_y, ends_x = zip(*boxes, strict=True)
+    return (min(starts_y), min(starts_x), max(ends_y), max(ends_x))
+
+
+def box_to_field(box: Box, field: Field, size: int) -> Box:
+    """A half-open box in a field's (size, size) grid; pixel edges, not centres, are mapped."""
+    y0, x0, y1, x1 = box
+    sy, sx = size / field.height, size / field.width
+    return ((y0 - field.y) * sy, (x0 - field.x) * sx, (y1 - field.y) * sy, (x1 - field.x) * sx)

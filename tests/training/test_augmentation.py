@@ -1,0 +1,91 @@
+"""Changes of contrast and shape: seeded, bounded, and alike for what belongs together."""
+
+import numpy as np
+import pytest
+
+from models import disc, overlap
+from stacksam.core.fields import LOGIT_OUTSIDE
+from stacksam.training.augmentation import (
+    as_neighbour_logits,
+    change_contrast,
+    deform_mask,
+    flip_and_turn,
+    mix_colours,
+)
+
+SEEDS = range(25)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).random((64, 64), np.float32)
+
+
+def test_grey_passes_and_colours_mix_within_their_range():
+    grey = np.ones((3, 4), np.uint8)
+    assert mix_colours(grey, np.random.default_rng(0)) is grey
+    colours = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    for seed in SEEDS:
+        mixed = mix_colours(colours, np.random.default_rng(seed))
+        assert mixed.shape == (20, 30)
+        assert (mixed >= colours.min(-1) - 1e-3).all()
+        assert (mixed <= colours.max(-1) + 1e-3).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, None])
+def test_contrast_stays_in_range(image, value):
+    image = image if value is None else np.full((64, 64), value, np.float32)
+    before = image.copy()
+    changed = [change_contrast(image, np.random.default_rng(s)) for s in SEEDS]
+    for result in changed:
+        assert result.dtype == np.float32
+        assert result.min() >= 0
+        assert result.max() <= 1
+    assert np.array_equal(image, before)
+    if value is None:
+        assert sum(not np.allclose(result, image) for result in changed) > len(SEEDS) / 2
+
+
+def test_same_seed_same_change(image):
+    mask = disc((64, 64), (30, 34), 15)
+    for change, value in (
+        (change_contrast, image),
+        (deform_mask, mask),
+        (as_neighbour_logits, mask),
+    ):
+        first, again = (change(value, np.random.default_rng(7)) for _ in range(2))
+        assert np.array_equal(first, again)
+
+
+def test_images_and_masks_turn_together():
+    grid = np.arange(36).reshape(6, 6)
+    seen = set()
+    for seed in SEEDS:
+        first, second = flip_and_turn([grid, grid + 100], np.random.default_rng(seed))
+        assert np.array_equal(first + 100, second)
+        assert sorted(first.ravel()) == sorted(grid.ravel())
+        seen.add(first.tobytes())
+    assert len(seen) == 8
+
+
+def test_deformed_mask_is_still_the_object():
+    mask = disc((64, 64), (30, 34), 15)
+    deformed = [deform_mask(mask, np.random.default_rng(s)) for s in SEEDS]
+    overlaps = [overlap(mask, other) for other in deformed]
+    assert min(overlaps) > 0.2
+    assert 0.5 < np.mean(overlaps) < 0.98
+    assert all(other.dtype == bool for other in deformed)
+
+
+def test_neighbour_logits_say_what_the_mask_says():
+    mask = disc((64, 64), (30, 34), 15)
+    for seed in SEEDS:
+        logits = as_neighbour_logits(mask, np.random.default_rng(seed))
+        assert logits.dtype == np.float32
+        assert np.abs(logits).max() <= -LOGIT_OUTSIDE
+        assert overlap(logits > 0, mask) > 0.45
+
+
+def test_absent_neighbour_gives_negative_logits():
+    logits = as_neighbour_logits(np.zeros((64, 64), bool), np.random.default_rng(0))
+    assert (logits < 0).all()
