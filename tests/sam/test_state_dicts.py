@@ -119,6 +119,16 @@ def test_missing_file_and_empty_folder(tmp_path):
     refused(tmp_path / "empty", "holds none of model.safetensors")
 
 
+def test_file_without_permission(tmp_path, state, monkeypatch):
+    torch.save(state, tmp_path / "a.pth")
+
+    def forbidden(*arguments, **options):
+        raise PermissionError("no")
+
+    monkeypatch.setattr(torch, "load", forbidden)
+    refused(tmp_path / "a.pth", "may not be read; change its permissions")
+
+
 def test_missing_weights(tmp_path, state):
     del state["mask_decoder.iou_token.weight"], state["mask_decoder.mask_tokens.weight"]
     torch.save(state, tmp_path / "a.pth")
@@ -192,8 +202,9 @@ def test_code_inside_is_not_run(tmp_path, state, is_zip):
 
 def test_a_bare_pickle_is_not_run(tmp_path):
     trap = tmp_path / "trap"
-    (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": Attack(trap)}))
-    refused(tmp_path / "a.pth")
+    for protocol in (2, 4):
+        (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": Attack(trap)}, protocol))
+        refused(tmp_path / "a.pth")
     assert not trap.exists()
 
 

@@ -69,12 +69,17 @@ def corrected_field(
     aspect: float,
 ) -> Field:
     """The same field if it holds all points, otherwise one around them and the mask."""
-    outside = [b for b in map(pixel_box, points) if not field.contains(b)]
-    if not outside:
+    height, width = plane_shape
+    wanted = [
+        (max(y0, 0.0), max(x0, 0.0), min(y1, height), min(x1, width))
+        for y0, x0, y1, x1 in map(pixel_box, points)
+    ]
+    if all(map(field.contains, wanted)):
         return field
     found = None if logits is None else logits_box(logits, field)
-    box = union(*outside) if found is None else union(found, *outside)
-    return field_around(box, plane_shape, pixel_aspect=aspect)
+    if found is not None:
+        wanted.append(found)
+    return field_around(union(*wanted), plane_shape, pixel_aspect=aspect)
 
 
 def pixel_box(yx: Point) -> Box:

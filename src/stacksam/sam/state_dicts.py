@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -129,11 +130,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # It warns about pickles of other programs; they are refused or read like all others.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise ValueError("may not be read; change its permissions or copy it") from error
     except DAMAGED as error:
-        if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL " in str(error):
             raise ValueError(
                 "holds more than numbers, which could run code, and was not opened; "
                 "get the weights from their publisher or as safetensors"

@@ -1,0 +1,98 @@
+"""Which field to look at."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stacksam.core.fields import Field
+from stacksam.propagation.field_choice import (
+    CLICK_SCALES,
+    IMPLAUSIBLE,
+    box_to_field,
+    click_fields,
+    corrected_field,
+    grown,
+    pixel_box,
+    plausibility,
+    square_around,
+    union,
+)
+
+FIELD = Field(100.0, 200.0, 64.0, 64.0)
+
+
+def logits_with(y0, x0, y1, x1, size=32):
+    logits = np.full((size, size), -5.0, np.float32)
+    logits[y0:y1, x0:x1] = 5
+    return logits
+
+
+@given(st.floats(0, 299), st.floats(0, 899), st.sampled_from([0.5, 1.0, 4.0]))
+def test_click_is_looked_at_from_close_to_far(y, x, aspect):
+    fields = click_fields([(y, x)], (300, 900), aspect)
+    assert 1 <= len(fields) <= len(CLICK_SCALES) == 3
+    widths = [f.width for f in fields]
+    assert widths == sorted(widths)
+    for field in fields:
+        assert field.height * aspect == pytest.approx(field.width)
+        assert field.y - 0.5 <= y <= field.y + field.height + 0.5
+        assert field.x - 0.5 <= x <= field.x + field.width + 0.5
+
+
+def test_small_slices_are_not_looked_at_twice_from_one_distance():
+    assert len(click_fields([(5.0, 5.0)], (10, 10), 1.0)) == 1
+
+
+@given(st.lists(st.tuples(st.floats(0, 299), st.floats(0, 299)), min_size=2, max_size=8))
+def test_all_points_of_a_stroke_lie_in_every_field(points):
+    for field in click_fields(points, (300, 300), 1.0):
+        at = field.to_field(np.array(points), 128)
+        assert at.min() >= -0.51
+        assert at.max() <= 127.51
+
+
+def test_plausible_masks_lie_whole_in_their_field():
+    click = [(131.5, 231.5)]  # the field's middle
+    whole = plausibility(logits_with(10, 10, 22, 22), FIELD, click)
+    cut = plausibility(logits_with(0, 10, 22, 22), FIELD, click)
+    tiny = plausibility(logits_with(15, 15, 17, 17), FIELD, click)
+    beside = plausibility(logits_with(2, 2, 8, 8), FIELD, click)
+    empty = plausibility(np.full((32, 32), -1.0), FIELD, click)
+    assert whole == 1
+    assert cut == tiny == IMPLAUSIBLE
+    assert beside == empty < cut
+
+
+def test_only_the_piece_under_the_click_counts():
+    logits = np.maximum(logits_with(10, 10, 22, 22), logits_with(0, 0, 3, 3))
+    assert plausibility(logits, FIELD, [(131.5, 231.5)]) == 1
+
+
+def test_field_stays_while_it_holds_all_points():
+    logits = logits_with(10, 10, 22, 22)
+    assert corrected_field(logits, FIELD, ((110.0, 210.0),), (500, 500), 1.0) == FIELD
+    assert corrected_field(None, FIELD, (), (500, 500), 1.0) == FIELD
+
+
+def test_points_on_the_edge_of_the_slice_are_not_outside():
+    field = Field(0.0, 0.0, 40.0, 50.0)
+    points = ((-0.5, -0.5), (39.49, 49.49), (-0.5, 20.0))
+    assert corrected_field(None, field, points, (40, 50), 1.0) == field
+
+
+@pytest.mark.parametrize("has_mask", [True, False])
+def test_field_widens_to_points_outside(has_mask):
+    logits = logits_with(10, 10, 22, 22) if has_mask else None
+    points = ((20.0, 220.0), (110.0, 210.0))
+    field = corrected_field(logits, FIELD, points, (500, 500), 1.0)
+    assert all(field.contains(pixel_box(p)) for p in points)
+    assert field.contains((120.0, 220.0, 144.0, 244.0)) == has_mask
+
+
+def test_boxes():
+    assert pixel_box((2.0, 3.0)) == (2.0, 3.0, 3.0, 4.0)
+    assert union((0, 5, 2, 6), (1, 1, 9, 2)) == (0, 1, 9, 6)
+    assert grown((10.0, 20.0, 20.0, 40.0), 0.1) == (9.0, 18.0, 21.0, 42.0)
+    assert square_around((10.0, 20.0), 8.0, 2.0) == (8.5, 16.5, 12.5, 24.5)
+    assert box_to_field((100.0, 200.0, 132.0, 264.0), FIELD, 128) == (0.0, 0.0, 64.0, 128.0)
