@@ -87,7 +87,9 @@ def test_field_widens_to_points_outside(has_mask):
     points = ((20.0, 220.0), (110.0, 210.0))
     field = corrected_field(logits, FIELD, points, (500, 500), 1.0)
     assert all(field.contains(pixel_box(p)) for p in points)
-    assert field.contains((120.0, 220.0, 144.0, 244.0)) == has_mask
+    assert field != FIELD
+    if has_mask:
+        assert field.contains((120.0, 220.0, 144.0, 244.0))
 
 
 def test_boxes():

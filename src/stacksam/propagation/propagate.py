@@ -25,16 +25,20 @@ from stacksam.core.prompts import (
     PromptSet,
     ScribblePrompt,
 )
+from stacksam.propagation.appearance import Appearance
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
 Progress = Callable[[int, int], None]
 Found = dict[int, SlicePrediction]
 
-PRESENCE_LIMIT = 0.5
-"""A front stops where the object is less likely present than this."""
+PRESENCE_LIMIT = 0.85
+"""A front stops where the object is less likely present than this; chosen on train and val."""
 
-SCORE_LIMIT = 0.3
+SCORE_LIMIT = 0.5
 """A front stops where the predicted IoU falls below this."""
+
+LIKENESS_LIMIT = 0.3
+"""A front stops where grey values look less like the keyframe's than this; see `Appearance`."""
 
 FUSED_LOGIT_LIMIT = 6.0
 """Logits are clipped before they are fused, so that an overconfident front cannot win alone."""
@@ -180,7 +184,10 @@ def _front(
     cancel: Event | None,
 ) -> Iterator[tuple[int, SlicePrediction]]:
     """Go on from a keyframe until the object ends, the range ends, or just before `goal`."""
-    current = origin
+    current, known = (
+        origin,
+        Appearance.of(predictor.crop(plan.axis, index, origin.field), origin.logits),
+    )
     while True:
         index += step
         if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
@@ -189,7 +196,7 @@ def _front(
             return
         current = _continue(predictor, plan, current, index)
         is_wanted = _has_positive(plan.corrections.get(index, ()))
-        if current.is_empty or not (_goes_on(current) or is_wanted):
+        if current.is_empty or not (is_wanted or _goes_on(predictor, plan, known, current, index)):
             return
         yield index, current
 
@@ -200,12 +207,20 @@ def _continue(
     return predictor.from_prompts(plan.axis, index, plan.corrections.get(index, ()), neighbour)
 
 
-def _goes_on(prediction: SlicePrediction) -> bool:
-    return (
-        not prediction.is_empty
-        and prediction.presence >= PRESENCE_LIMIT
-        and prediction.score >= SCORE_LIMIT
-    )
+def _goes_on(
+    predictor: SlicePredictor,
+    plan: Plan,
+    known: Appearance | None,
+    prediction: SlicePrediction,
+    index: int,
+) -> bool:
+    """Whether a front goes on: the model says so, and the object still looks like itself."""
+    if prediction.presence < PRESENCE_LIMIT or prediction.score < SCORE_LIMIT:
+        return False
+    if known is None:
+        return True
+    crop = predictor.crop(plan.axis, index, prediction.field)
+    return known.likeness(crop, prediction.logits) >= LIKENESS_LIMIT
 
 
 def _between(

@@ -83,7 +83,9 @@ class CompactEncoder(nn.Module):
             reversed(self.laterals[:-1]), reversed(features[:-1]), strict=True
         ):
             top = lateral(feature) + F.interpolate(top, scale_factor=2.0, mode="nearest")
-        return Embedding(self.smooth(F.gelu(self.top_norm(top))), (self.skip_2x(quarter), self.skip_4x(half)))
+        return Embedding(
+            self.smooth(F.gelu(self.top_norm(top))), (self.skip_2x(quarter), self.skip_4x(half))
+        )
 
 
 class ResidualBlock(nn.Module):

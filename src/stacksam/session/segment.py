@@ -24,7 +24,8 @@ def segment_file(
 ) -> np.ndarray:
     """Segment a stack from a prompts file and write labels in the image's geometry.
 
-    Objects are committed in the file's order under their own ids; earlier ones are not overwritten.
+    Objects along one axis share out what more than one of them claims; all are committed under
+    their own ids, in the file's order.
 
     Parameters
     ----------
@@ -53,19 +54,22 @@ def segment_file(
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     session = Session(volume, loaded, window=window or given.window or "auto")
     session.load(given)
-    ids = given.prompts.object_ids
-    for number, object_id in enumerate(ids):
-        along = next(iter(given.prompts.for_object(object_id))).axis if axis is None else axis
-        count = volume.n_slices(along)
-        session.propagate(object_id, along, progress=_shifted(progress, number, len(ids), count))
+    along: dict[int, list[int]] = {}
+    for object_id in given.prompts.object_ids:
+        first = next(iter(given.prompts.for_object(object_id)))
+        along.setdefault(first.axis if axis is None else axis, []).append(object_id)
+    total = sum(len(ids) * volume.n_slices(used) for used, ids in along.items())
+    done = 0
+    for used, ids in along.items():
+        session.propagate(ids, used, progress=_shifted(progress, done, total))
+        done += len(ids) * volume.n_slices(used)
+    for object_id in given.prompts.object_ids:
         session.commit(object_id, label_id=object_id)
     write_labels(out, session.labels, like=volume)
     return session.labels
 
 
 def _shifted(
-    progress: Callable[[int, int], None] | None, number: int, objects: int, count: int
+    progress: Callable[[int, int], None] | None, offset: int, total: int
 ) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, _: progress(number * count + done, objects * count)
+    return None if progress is None else lambda done, _: progress(offset + done, total)

@@ -34,6 +34,7 @@ from stacksam.propagation import (
     make_plan,
     run_plan,
     says_where,
+    share_out,
 )
 from stacksam.sam import Predictor
 from stacksam.session.labels import LabelImage, LabelsChange
@@ -321,6 +322,7 @@ class Session:
         Parameters
         ----------
         object_id : int or several ints
+            Objects of one call share out the pixels that more than one of them claims.
         axis : {0, 1, 2}
             Along which slices hand masks on.
         z_range : (start, stop), optional
@@ -347,7 +349,7 @@ class Session:
                 offset = number * self.volume.n_slices(axis)
                 report = _offset(progress, offset, total)
                 results[one] = self.propagate(one, axis, z_range, report, cancel)
-            return results
+            return self._share_out(results)
         total = self.volume.n_slices(axis)
         for done, _ in enumerate(self._run(object_id, axis, z_range, cancel), start=1):
             if progress:
@@ -356,6 +358,18 @@ class Session:
         if progress and result.complete:
             progress(total, total)
         return result
+
+    def _share_out(self, results: dict[int, PropagationResult]) -> dict[int, PropagationResult]:
+        """Let objects of one run compete for the pixels they share."""
+        shared = share_out(
+            {i: result.slices for i, result in results.items()},
+            {i: result.keyframes for i, result in results.items()},
+        )
+        for object_id, slices in shared.items():
+            results[object_id] = replace(results[object_id], slices=slices)
+            prompts, _ = self._results[object_id]
+            self._results[object_id] = (prompts, results[object_id])
+        return results
 
     def _run(
         self, object_id: int, axis: int, z_range: ZRange | None, cancel: Event | None
