@@ -17,12 +17,12 @@ from stacksam.io.prompt_files import load_prompts
 FOLDER = Path(stacksam.__file__).parent / "sample_data"
 
 
-def test_one_box_gives_the_liver(make_napari_viewer, qtbot):
+def test_one_box_gives_the_aorta(make_napari_viewer, qtbot):
     viewer = make_napari_viewer()
     viewer.open_sample("napari-stacksam", "abdomen_ct")
     _, widget = viewer.window.add_plugin_dock_widget("napari-stacksam", "StackSAM")
     image = viewer.layers["Abdomen CT"]
-    box = load_prompts(FOLDER / "abdomen_ct_prompts.json", image.data.shape).prompts.get(1)
+    box = load_prompts(FOLDER / "abdomen_ct_prompts.json", image.data.shape).prompts.get(5)
     widget.draw_button.click()
     y0, x0, y1, x1 = np.array(box.yxyx) - 0.5  # napari counts from pixel centres
     z = box.index
@@ -32,7 +32,7 @@ def test_one_box_gives_the_liver(make_napari_viewer, qtbot):
     widget.run_button.click()
     name = "Abdomen CT StackSAM labels"
     qtbot.waitUntil(lambda: not widget.is_running, timeout=3 * PATIENCE)
-    truth = np.asarray(stacksam.read(FOLDER / "abdomen_ct_truth.nii.gz").data) == 1
+    truth = np.asarray(stacksam.read(FOLDER / "abdomen_ct_truth.nii.gz").data) == 5
     assert dice(truth, viewer.layers[name].data == 1) > 0.7
 
 

@@ -1,5 +1,6 @@
 """The published way from a slice to masks."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from stacksam.sam.official import PIXEL_MEAN, PIXEL_STD, build_sam
+from stacksam.sam.predictor import FieldPrompts, Predictor
 from stacksam.sam.whole_slice import (
     WholeSlicePredictor,
     postprocess_masks,
@@ -172,3 +174,17 @@ def test_fields_in_a_window_are_encoded_like_8_bit_images(tiny_sam):
         from_colours = tiny_sam.encode(field.expand(1, 3, 128, 128)).image_embedding
     assert (from_field - expected).abs().max() < 1e-4
     assert (from_colours - expected).abs().max() < 1e-4
+
+
+def test_the_predictor_of_fields_runs_it_as_well(tiny_sam):
+    """A field that is the whole slice: same logits but for the embedding's half precision."""
+    grey = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
+    whole = WholeSlicePredictor(tiny_sam)
+    expected = whole.predict(whole.encode(grey), [[30, 40]], [1], multimask_output=False)
+    fields = Predictor(copy.deepcopy(tiny_sam), name="tiny", fingerprint="x", device="cpu")
+    prompts = FieldPrompts(points_yx=((40.0, 30.0),), is_positive=(True,))
+    found = fields.decode(fields.encode((grey / 255).astype(np.float32)), prompts)
+    assert fields.input_size == 128
+    assert found.presence == 1
+    scale = np.abs(expected.low_res_masks).max()
+    assert np.abs(found.logits[0] - expected.low_res_masks[0]).max() < 0.02 * scale

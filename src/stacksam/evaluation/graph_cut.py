@@ -19,7 +19,7 @@ from stacksam.evaluation.baselines import crop_around, resized
 MAX_SIDE = 96
 ROUNDS = 4
 COMPONENTS = 3
-EDGE_WEIGHT = 10.0  # chosen on the training files
+EDGE_WEIGHT = 5.0  # chosen on the training files
 _MARGIN = 0.3  # of the box's sides is looked at around it
 _NOISE = 0.01  # least standard deviation of a Gaussian, of the window's range
 _UNIT = 100  # capacities are whole numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from stacksam.evaluation.stack_protocols import (
     run_propagate,
     run_propagate_k,
 )
+
+Baseline = Callable[[Callable[[int], np.ndarray], Case], Outcome]
 
 _CLICK_FIGURES = (
     "iou@click+4",
@@ -53,7 +55,7 @@ class Protocol:
         The figures that the text lists.
     methods : tuple of str
         What of the run is reported without baselines; the first is what pictures show.
-    baselines : dict of name to callable
+    baselines : mapping of name to callable
         Methods without a model, ``baseline(read_image, case)`` -> `Outcome`; ``read_image(index)``
         gives a grey slice in [0, 1].
     step : str
@@ -68,9 +70,7 @@ class Protocol:
     main: str
     shown: tuple[str, ...] = COMPARED
     methods: tuple[str, ...] = ("model",)
-    baselines: dict[str, Callable[[Callable[[int], np.ndarray], Case], Outcome]] = field(
-        default_factory=dict
-    )
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
     step: str = ""
     in_3d: bool = False
     limit: int = 20

@@ -22,7 +22,9 @@ def report_text(report: Report) -> str:
 
 
 def _means(report: Report) -> str:
-    rows = [("means over data sets", "figure", "mean", "95 % interval", "sets", "objects")]
+    rows: list[tuple[str, ...]] = [
+        ("means over data sets", "figure", "mean", "95 % interval", "sets", "objects")
+    ]
     for method in report.methods:
         present = set(report.figures(method))
         for figure in (f for f in report.shown if f in present):
@@ -32,7 +34,7 @@ def _means(report: Report) -> str:
 
 def _groups(report: Report) -> str:
     head = f"{report.main} by group"
-    rows = [(head, "method", "mean", "95 % interval", "sets", "objects")]
+    rows: list[tuple[str, ...]] = [(head, "method", "mean", "95 % interval", "sets", "objects")]
     for group in report.groups:
         for method in report.methods:
             cells = _cells(report, method, report.main, group)

@@ -13,7 +13,14 @@ import numpy as np
 from stacksam.core.simulated_prompts import box_around
 from stacksam.evaluation.baselines import random_walker_from_box, random_walker_through
 from stacksam.evaluation.cases import Case
-from stacksam.evaluation.figures import Outcome, area_under, at_step, compare, steps_of
+from stacksam.evaluation.figures import (
+    Figures,
+    Outcome,
+    area_under,
+    at_step,
+    compare,
+    steps_of,
+)
 from stacksam.evaluation.interpolation import interpolate_stack
 
 ReadImage = Callable[[int], np.ndarray]
@@ -75,7 +82,7 @@ def worst_slice(truth: np.ndarray, found: np.ndarray) -> int | None:
 
 
 def _over_k(outcomes: list[Outcome]) -> Outcome:
-    figures = {}
+    figures: Figures = {}
     for k in range(CORRECTED_SLICES + 1):
         figures |= at_step(outcomes[min(k, len(outcomes) - 1)].figures, k)
     figures["dice@auc"] = area_under(list(steps_of(figures, "dice").values()))

@@ -45,7 +45,9 @@ def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: floa
         box = square_around(clicks[0], scale * middle, aspect)
         if len(clicks) > 1:  # a stroke has to lie in the field
             box = union(box, grown(union(*map(pixel_box, clicks)), 0.2))
-        fields.append(field_around(box, plane_shape, pixel_aspect=aspect, fill=1.0))
+        # Snapping may shrink a field by a sixth and shift it by a sixteenth.
+        fill = 1.0 if len(clicks) == 1 else 0.7
+        fields.append(field_around(box, plane_shape, pixel_aspect=aspect, fill=fill))
     return list(dict.fromkeys(fields))
 
 

@@ -1,0 +1,62 @@
+"""The benchmarks' dispatcher."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks are in the repository only")
+
+EXAMPLE = '''"""Counts.
+
+More about it."""
+def measure(times: int = 2, name: str = "a", is_slow: bool = False) -> dict[str, float]:
+    return {"times": float(times), "letters": float(len(name)), "slow": float(is_slow)}
+'''
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The dispatcher, looking for benchmarks in a folder with one example."""
+    spec = importlib.util.spec_from_file_location("benchmarks_run", FOLDER / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "counts.py").write_text(EXAMPLE, encoding="utf-8")
+    (tmp_path / "broken.py").write_text("import there_is_no_such_library", encoding="utf-8")
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    return module
+
+
+def test_figures_are_printed_and_stored(run, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    run.main(["counts", "--times", "5", "--name", "abc", "--is-slow", "--json", str(out)])
+    stored = json.loads(out.read_text(encoding="utf-8"))
+    assert stored["name"] == "counts"
+    assert stored["figures"] == {"times": 5, "letters": 3, "slow": 1}
+    assert {"processor", "cores", "system", "python"} <= stored["machine"].keys()
+    printed = capsys.readouterr().out
+    assert printed.startswith("counts: Counts.\n")
+    assert "letters" in printed
+
+
+def test_defaults_are_those_of_the_function(run, capsys):
+    run.main(["counts"])
+    assert "times                                         2" in capsys.readouterr().out
+
+
+def test_unknown_names_list_the_known_ones(run, capsys):
+    with pytest.raises(SystemExit):
+        run.main(["nonsense"])
+    message = capsys.readouterr().err
+    assert "counts" in message
+    assert "broken" in message
+
+
+@pytest.mark.parametrize("name", ["encoder", "reference", "propagation"])
+def test_our_benchmarks_are_found(run, monkeypatch, name):
+    monkeypatch.setattr(run, "FOLDER", FOLDER)
+    assert name in run.benchmark_names()
+    assert run.option_parser(run.load(name), name).parse_args([]).json is None
