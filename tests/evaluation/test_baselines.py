@@ -6,9 +6,9 @@ import pytest
 from stacksam.core.metrics import dice, iou
 from stacksam.core.simulated_prompts import box_around, click_on
 from stacksam.evaluation.baselines import (
+    combine_regions,
     flood_fill,
     otsu_component,
-    otsu_from_clicks,
     random_walker_from_box,
     random_walker_from_clicks,
     random_walker_through,
@@ -104,22 +104,24 @@ def test_the_walker_goes_through_a_ball_and_stops_at_its_ends():
     assert not found[[0, 9]].any()
 
 
-@pytest.mark.parametrize("method", [flood_fill, otsu_from_clicks, random_walker_from_clicks])
+def by_walking(image, yx):
+    return random_walker_from_clicks(image, [(yx, True)])
+
+
+@pytest.mark.parametrize("method", [flood_fill, otsu_component, by_walking])
 @pytest.mark.parametrize("level", [0.8, 0.1])
 def test_one_click_finds_an_easy_object(method, level):
     image, truth = scene(level=level)
-    assert iou(truth, method(image, [(click_on(truth), True)])) > 0.85
+    assert iou(truth, method(image, click_on(truth))) > 0.85
 
 
-@pytest.mark.parametrize("method", [flood_fill, otsu_from_clicks, random_walker_from_clicks])
-def test_a_second_click_adds_and_a_negative_one_takes_away(method):
+def test_walker_clicks_add_and_take_away():
     image, left = scene(centre=(40, 25), radii=(15, 15))
     _, right = scene(centre=(40, 75), radii=(15, 15))
     image[right] = image[left].mean()
     clicks = [((40, 25), True), ((40, 75), True)]
-    both = method(image, clicks)
-    assert iou(left | right, both) > 0.8
-    without = method(image, [*clicks, ((40, 75), False)])
+    assert iou(left | right, random_walker_from_clicks(image, clicks)) > 0.8
+    without = random_walker_from_clicks(image, [*clicks, ((40, 75), False)])
     assert iou(left, without) > 0.8
 
 
@@ -127,19 +129,40 @@ def test_flood_fill_stops_at_the_tolerance_and_fills_holes():
     image = np.full((30, 40), 0.2, np.float32)
     image[5:25, 5:25] = 0.6
     image[12:18, 12:18] = 1.0
-    found = flood_fill(image, [((7, 7), True)], tolerance=0.1)
+    found = flood_fill(image, (7, 7), tolerance=0.1)
     assert found[15, 15]
     assert not found[2, 30]
-    assert flood_fill(image, [((7, 7), True)], tolerance=0.9).all()
+    assert flood_fill(image, (7, 7), tolerance=0.9).all()
 
 
-@pytest.mark.parametrize("method", [flood_fill, otsu_from_clicks, random_walker_from_clicks])
+@pytest.mark.parametrize("method", [flood_fill, otsu_component, by_walking])
 def test_clicks_at_the_very_edge(method):
     image, _ = scene(centre=(0, 0))
     for click in ((0, 0), (79, 99)):
-        assert method(image, [(click, True)]).shape == image.shape
+        assert method(image, click).shape == image.shape
 
 
 def test_the_walker_from_a_click_without_contrast_answers():
     found = random_walker_from_clicks(np.zeros((40, 50), np.float32), [((20, 20), True)])
     assert found.shape == (40, 50)
+
+
+def test_clicks_far_apart_keep_the_walkers_frame():
+    image, truth = scene((400, 900), (200, 450), (60, 70))
+    clicks = [((200, 450), True), ((20, 20), False), ((380, 880), False)]
+    assert iou(truth, random_walker_from_clicks(image, clicks)) > 0.8
+
+
+def test_of_regions_that_overlap_the_nearest_click_decides():
+    every = np.ones((1, 9), bool)
+    right = np.array([[False] * 4 + [True] * 5])
+    clicks = [((0, 1), True), ((0, 7), False)]
+    assert combine_regions([every, right], clicks)[0].tolist() == [True] * 4 + [False] * 5
+    assert not combine_regions([right, every], clicks).any()
+    assert combine_regions([every, ~right], clicks).sum() == 6
+
+
+def test_of_equally_near_clicks_the_latest_decides():
+    every = np.ones((2, 2), bool)
+    assert not combine_regions([every, every], [((0, 0), True), ((0, 0), False)]).any()
+    assert combine_regions([every, every], [((0, 0), False), ((0, 0), True)]).all()

@@ -85,10 +85,10 @@ def random_walker_from_clicks(
     y0, x0, y1, x1 = _whole_box((*low, *high), image.shape)
     window = (slice(y0, y1), slice(x0, x1))
     seeds = np.ones((y1 - y0, x1 - x0), dtype=np.int32)
-    frame = -(-max(seeds.shape) // _CLICK_CROP)  # so thick that reducing leaves some of it
+    frame = -(-max(seeds.shape) // _CLICK_CROP)  # seeds so thick that reducing leaves some of them
     seeds[frame:-frame, frame:-frame] = 0
     for (y, x), positive in clicks:  # later clicks win
-        seeds[_disc(seeds.shape, (y - y0, x - x0))] = 2 if positive else 1
+        seeds[_disc(seeds.shape, (y - y0, x - x0), max(_DOT, frame))] = 2 if positive else 1
     found = _walk(image[window], seeds, beta, _CLICK_CROP)
     out = np.zeros(image.shape, dtype=bool)
     for (y, x), positive in clicks:
@@ -98,16 +98,15 @@ def random_walker_from_clicks(
 
 
 def flood_fill(
-    image: np.ndarray, clicks: Sequence[Click], tolerance: float = FLOOD_TOLERANCE
+    image: np.ndarray, yx: tuple[float, float], tolerance: float = FLOOD_TOLERANCE
 ) -> np.ndarray:
-    """What is connected to the clicks at a similar intensity, holes filled.
-
-    Clicks are taken in turn: a positive one adds its region, a negative one takes its region away.
+    """What is connected to a click at a similar intensity, holes filled.
 
     Parameters
     ----------
     image : ndarray of shape (H, W), float in [0, 1]
-    clicks : sequence of ((y, x), is_positive)
+    yx : tuple of float
+        Inside the image.
     tolerance : float
         Largest difference from the intensity under the click.
 
@@ -116,24 +115,33 @@ def flood_fill(
     mask : ndarray of shape (H, W), bool
     """
     smooth = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32), 1.0)
-    mask = np.zeros(image.shape, dtype=bool)
-    for yx, positive in clicks:
-        region = flood(smooth, _pixel(yx, image.shape), tolerance=tolerance)
-        mask = mask | fill_holes(region) if positive else mask & ~region
-    return mask
+    return fill_holes(flood(smooth, _pixel(yx, image.shape), tolerance=tolerance))
 
 
-def otsu_from_clicks(image: np.ndarray, clicks: Sequence[Click]) -> np.ndarray:
-    """The `otsu_component` of each positive click, less those of negative ones, in turn.
+def combine_regions(regions: Sequence[np.ndarray], clicks: Sequence[Click]) -> np.ndarray:
+    """One mask from the regions of several clicks, at least one.
+
+    A pixel belongs to the object if, of the clicks in whose regions it lies, the nearest one is
+    positive; of equally near ones the latest counts.
+
+    Parameters
+    ----------
+    regions : sequence of ndarray of shape (H, W), bool
+    clicks : sequence of ((y, x), is_positive)
+        As many.
 
     Returns
     -------
     mask : ndarray of shape (H, W), bool
     """
-    mask = np.zeros(image.shape, dtype=bool)
-    for yx, positive in clicks:
-        region = otsu_component(image, yx)
-        mask = mask | region if positive else mask & ~region
+    shape = regions[0].shape
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    nearest = np.full(shape, np.inf)
+    mask = np.zeros(shape, dtype=bool)
+    for region, ((row, column), positive) in zip(regions, clicks, strict=True):
+        distance = (y - row) ** 2 + (x - column) ** 2
+        wins = region & (distance <= nearest)
+        nearest[wins], mask[wins] = distance[wins], positive
     return mask
 
 
@@ -287,9 +295,9 @@ def _bounds(inside: np.ndarray) -> Box:
     return box
 
 
-def _disc(shape: tuple[int, ...], yx: tuple[float, float]) -> np.ndarray:
+def _disc(shape: tuple[int, ...], yx: tuple[float, float], radius: float) -> np.ndarray:
     y, x = np.ogrid[: shape[0], : shape[1]]
-    return (y - yx[0]) ** 2 + (x - yx[1]) ** 2 <= _DOT**2
+    return (y - yx[0]) ** 2 + (x - yx[1]) ** 2 <= radius**2
 
 
 def _whole_box(yxyx: tuple[float, float, float, float], shape: tuple[int, ...]) -> Box:

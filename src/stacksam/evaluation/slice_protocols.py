@@ -13,9 +13,9 @@ import numpy as np
 from stacksam.core.simulated_prompts import box_around, click_on, corrective_click
 from stacksam.evaluation.baselines import (
     Click,
+    combine_regions,
     flood_fill,
     otsu_component,
-    otsu_from_clicks,
     random_walker_from_box,
     random_walker_from_clicks,
 )
@@ -24,6 +24,8 @@ from stacksam.evaluation.figures import Figures, Outcome, at_step, compare
 from stacksam.evaluation.graph_cut import grabcut_from_box
 
 ReadImage = Callable[[int], np.ndarray]
+Answer = Callable[[Click], np.ndarray]
+"""What a method makes of all clicks so far, given the latest one."""
 
 CORRECTIONS = 5
 READ_AT = 4
@@ -54,7 +56,7 @@ def run_iterative(session: Any, case: Case, object_id: int) -> dict[str, Outcome
     return {"model": _play_clicks(case, _session_answer(session, case, object_id))}
 
 
-def _session_answer(session: Any, case: Case, object_id: int) -> Callable[[Click], np.ndarray]:
+def _session_answer(session: Any, case: Case, object_id: int) -> Answer:
     def answer(click: Click) -> np.ndarray:
         yx, positive = click
         session.add_point(object_id, (case.index, *yx), positive=positive)
@@ -63,7 +65,7 @@ def _session_answer(session: Any, case: Case, object_id: int) -> Callable[[Click
     return answer
 
 
-def _play_clicks(case: Case, answer: Callable[[Click], np.ndarray]) -> Outcome:
+def _play_clicks(case: Case, answer: Answer) -> Outcome:
     """Click, look, correct, until the goals are reached or clicks run out."""
     truth = case.truth_on(case.index)
     click: Click | None = (click_on(truth), True)
@@ -103,31 +105,51 @@ def _spacing(case: Case) -> tuple[float, float] | None:
     return None if case.spacing_zyx is None else case.spacing_zyx[1:]
 
 
-def _with_click(
-    segment: Callable[[np.ndarray, list[Click]], np.ndarray],
-) -> Callable[[ReadImage, Case], Outcome]:
-    """A method that segments from one click, as a baseline."""
+def _by_regions(
+    region: Callable[[np.ndarray, tuple[float, float]], np.ndarray],
+) -> Callable[[np.ndarray], Answer]:
+    """A method that finds a region for each click by itself."""
+
+    def begin(image: np.ndarray) -> Answer:
+        clicks: list[Click] = []
+        regions: list[np.ndarray] = []
+
+        def answer(click: Click) -> np.ndarray:
+            clicks.append(click)
+            regions.append(region(image, click[0]))
+            return combine_regions(regions, clicks)
+
+        return answer
+
+    return begin
+
+
+def _by_walking(image: np.ndarray) -> Answer:
+    """The random walker, to which all clicks are seeds."""
+    clicks: list[Click] = []
+
+    def answer(click: Click) -> np.ndarray:
+        clicks.append(click)
+        return random_walker_from_clicks(image, clicks)
+
+    return answer
+
+
+def _with_click(begin: Callable[[np.ndarray], Answer]) -> Callable[[ReadImage, Case], Outcome]:
+    """A method that goes by clicks, as a baseline for one click."""
 
     def run(read_image: ReadImage, case: Case) -> Outcome:
         click = (click_on(case.truth_on(case.index)), True)
-        return _one(case, segment(read_image(case.index), [click]))
+        return _one(case, begin(read_image(case.index))(click))
 
     return run
 
 
-def _with_clicks(
-    segment: Callable[[np.ndarray, list[Click]], np.ndarray],
-) -> Callable[[ReadImage, Case], Outcome]:
+def _with_clicks(begin: Callable[[np.ndarray], Answer]) -> Callable[[ReadImage, Case], Outcome]:
     """The same method with the clicks that correct it."""
 
     def run(read_image: ReadImage, case: Case) -> Outcome:
-        clicks: list[Click] = []
-
-        def answer(click: Click) -> np.ndarray:
-            clicks.append(click)
-            return segment(read_image(case.index), clicks)
-
-        return _play_clicks(case, answer)
+        return _play_clicks(case, begin(read_image(case.index)))
 
     return run
 
@@ -154,12 +176,12 @@ def _otsu_in_box(image: np.ndarray, yxyx: tuple[float, float, float, float]) -> 
 
 
 _BY_CLICKS = {
-    "flood_fill": flood_fill,
-    "otsu": otsu_from_clicks,
-    "random_walker": random_walker_from_clicks,
+    "flood_fill": _by_regions(flood_fill),
+    "otsu": _by_regions(otsu_component),
+    "random_walker": _by_walking,
 }
-CLICK_BASELINES = {name: _with_click(segment) for name, segment in _BY_CLICKS.items()}
-ITERATIVE_BASELINES = {name: _with_clicks(segment) for name, segment in _BY_CLICKS.items()}
+CLICK_BASELINES = {name: _with_click(begin) for name, begin in _BY_CLICKS.items()}
+ITERATIVE_BASELINES = {name: _with_clicks(begin) for name, begin in _BY_CLICKS.items()}
 BOX_BASELINES = {
     "grabcut": _with_box(grabcut_from_box),
     "otsu": _with_box(_otsu_in_box),
