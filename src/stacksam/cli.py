@@ -129,6 +129,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write every figure here.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw curves and sample objects here (PNG).")
+    ] = None,
     model: Model = "compact",
     device: Device = "auto",
 ) -> None:
@@ -143,6 +146,11 @@ def evaluate(
         typer.echo(report.to_text())
         if json_file is not None:
             _write_json(json_file, report.to_dict())
+        if picture is not None:
+            from stacksam.io.atomic import atomic_path
+
+            with atomic_path(picture) as temporary:
+                report.to_picture().save(temporary)
 
 
 @app.command()
