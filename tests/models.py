@@ -50,6 +50,7 @@ class ThresholdPredictor:
     logits_size = 64
     name = "threshold"
     knows_neighbours = True
+    sees_neighbours = True
     tells_presence = True
 
     def __init__(

@@ -2,11 +2,12 @@
 
 import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+import sam_models
+from reference_support import BENCHMARKS as FOLDER
+from reference_support import benchmark
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks are in the repository only")
 
@@ -55,8 +56,46 @@ def test_unknown_names_list_the_known_ones(run, capsys):
     assert "broken" in message
 
 
-@pytest.mark.parametrize("name", ["encoder", "reference", "propagation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "encoder",
+        "reference",
+        "readers",
+        "propagation",
+        "every",
+        "calibration",
+        "dicom",
+        "fuzz",
+    ],
+)
 def test_our_benchmarks_are_found(run, monkeypatch, name):
     monkeypatch.setattr(run, "FOLDER", FOLDER)
     assert name in run.benchmark_names()
     assert run.option_parser(run.load(name), name).parse_args([]).json is None
+
+
+@pytest.mark.parametrize("kind", ["transformers", "segment_anything"])
+def test_a_small_sam_equals_its_references(kind):
+    """Embedding, logits and scores for all prompts; masks of the published predictor."""
+    if importlib.util.find_spec(kind) is None:
+        pytest.skip(f"needs {kind}")
+    reference = benchmark("reference")
+    config = sam_models.TINY_SAM
+    compare = dict(reference.references())[kind]
+    figures = compare(reference.random_sam(config, 0), config, 0)
+    assert max(reference.differences_in(figures)) < 1e-4
+    assert figures["embedding_largest_value"] > 1
+    assert figures.get("slice_pixels_that_differ", 0) == 0
+
+
+def test_differences_are_found():
+    reference = benchmark("reference")
+    pytest.importorskip("transformers")
+    config = sam_models.TINY_SAM
+    ours, other = reference.random_sam(config, 0), reference.random_sam(config, 1)
+    theirs = reference.transformers_sam(other, config)
+    found = reference.Differences()
+    image, _ = reference.random_inputs(config, 0)
+    found.add("embedding", ours.image_encoder(image)[0], theirs.get_image_embeddings(image))
+    assert max(reference.differences_in(found.figures)) > 0.1

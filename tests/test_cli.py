@@ -41,7 +41,8 @@ SEGMENT = ("segment", "ct.nii.gz", "--prompts", "p.json", "--out", "labels.nii.g
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("demo",), ("segment",), ("evaluate",), ("train",), ("models", "list")]
+    "command",
+    [(), ("demo",), ("segment",), ("evaluate",), ("measure",), ("train",), ("models", "list")],
 )
 def test_help(run, command):
     result = run(*command, "--help")
@@ -63,7 +64,8 @@ def test_segment_hands_on_what_was_given(run, segmented, flag, window):
     ((image, prompts, out, options),) = segmented.seen
     assert (image, prompts, out) == (Path("ct.nii.gz"), Path("p.json"), Path("labels.nii.gz"))
     del options["progress"]
-    assert options == {"window": window, "axis": 1, "device": "cpu", "model": "other"}
+    given = {"window": window, "axis": 1, "device": "cpu", "model": "other"}
+    assert options == {**given, "whole_slice": False}
     assert "labels.nii.gz" in result.stdout
 
 
@@ -72,6 +74,30 @@ def test_without_flags_the_prompts_file_decides(run, segmented):
     options = segmented.seen[0][3]
     assert options["window"] is None
     assert options["axis"] is None
+
+
+def test_measure_writes_a_table_and_says_what_was_counted(run, tmp_path):
+    labels = np.zeros((3, 8, 8), np.uint8)
+    labels[1, 2:5, 2:6], labels[2, 6:, 6:] = 1, 2
+    like = stacksam.Volume(labels, spacing_zyx=(2.0, 0.5, 0.5))
+    stacksam.write_labels(tmp_path / "labels.nii.gz", labels, like=like)
+    result = run("measure", tmp_path / "labels.nii.gz", "--out", tmp_path / "t.csv")
+    assert result.exit_code == 0
+    assert "objects: 2" in result.stdout
+    assert "density_per_mm3: 0.0208333" in result.stdout
+    assert "(2 objects)" in result.stdout
+    rows = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 3
+    assert rows[0].startswith("label,name,voxels,volume_mm3,volume_ml,")
+    result = run("measure", tmp_path / "gone.nii.gz", "--out", tmp_path / "u.csv")
+    assert result.exit_code == 1
+    assert "stacksam: gone.nii.gz does not exist" in result.stderr
+    assert not (tmp_path / "u.csv").exists()
+
+
+def test_whole_slices_are_handed_on(run, segmented):
+    run(*SEGMENT, "--whole-slice")
+    assert segmented.seen[0][3]["whole_slice"] is True
 
 
 @pytest.mark.parametrize(
@@ -167,20 +193,24 @@ def test_evaluate_prints_and_writes_the_report(run, monkeypatch, tmp_path):
 
     seen = []
 
-    def evaluate(*args):
-        seen.append(args[:-1])
+    def evaluate(*args, **options):
+        seen.append((*args[:-1], options))
         args[-1](1, 1)
         return SimpleNamespace(to_text=lambda: "box 0.8", to_dict=lambda: {"box": 0.8})
 
     monkeypatch.setattr(stacksam.evaluation, "evaluate", evaluate)
-    monkeypatch.setattr(stacksam, "load_model", lambda name, device: f"{name} on {device}")
+    monkeypatch.setattr(
+        stacksam, "load_model", lambda name, **options: f"{name} {sorted(options.items())}"
+    )
     file = tmp_path / "r.json"
     result = run(
         "evaluate", "data", "--protocol", "box", "--limit", 3, "--baselines", "--json", file
     )
     assert result.stdout.strip() == "box 0.8"
     assert json.loads(file.read_text(encoding="utf-8")) == {"box": 0.8}
-    assert seen == [(Path("data"), "compact on auto", "box", "test", 3, 0, True)]
+    model = "compact [('device', 'auto'), ('whole_slice', False)]"
+    options = {"every": 1, "kept_at": None, "calibrate": False}
+    assert seen == [(Path("data"), model, "box", "test", 3, 0, True, options)]
 
 
 def test_demo_gui_without_napari_names_the_extra(run, monkeypatch):

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import tifffile
-from abdomen_phantom import LABELS, NAMES, SPACING_ZYX, draw_abdomen
 from numpy.typing import NDArray
 
+from stacksam.training.synthetic_abdomen import LABELS, NAMES, SPACING_ZYX, draw_abdomen
 from stacksam.training.synthetic_fields import (
     Floats,
     Grid,

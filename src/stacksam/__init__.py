@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stacksam.core.volume import Volume as Volume
     from stacksam.io import read as read
+    from stacksam.io import read_labels as read_labels
     from stacksam.io import write_labels as write_labels
+    from stacksam.measurement import measure_labels as measure_labels
     from stacksam.sam import load_model as load_model
     from stacksam.session import Session as Session
 
@@ -22,10 +24,21 @@ _HOMES = {
     "Session": "stacksam.session",
     "Volume": "stacksam.core.volume",
     "load_model": "stacksam.sam",
+    "measure_labels": "stacksam.measurement",
     "read": "stacksam.io",
+    "read_labels": "stacksam.io",
     "write_labels": "stacksam.io",
 }
-__all__ = ["Session", "Volume", "__version__", "load_model", "read", "write_labels"]
+__all__ = [
+    "Session",
+    "Volume",
+    "__version__",
+    "load_model",
+    "measure_labels",
+    "read",
+    "read_labels",
+    "write_labels",
+]
 
 
 def __getattr__(name: str) -> Any:

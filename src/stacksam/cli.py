@@ -25,6 +25,16 @@ app.add_typer(models_app, name="models")
 
 Model = Annotated[str, typer.Option(help="A name from 'models list' or a checkpoint file.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+SessionFolder = Annotated[Path, typer.Argument(help="A session folder.")]
+SessionImage = Annotated[
+    Path | None,
+    typer.Option(help="What the session was made on [the image of its name beside the folder]."),
+]
+ModelName = Annotated[str, typer.Argument(help="A name from 'models list'.")]
+WholeSlice = Annotated[
+    bool,
+    typer.Option("--whole-slice", help="Use a SAM as published: whole slices, no zooming in."),
+]
 
 
 def main() -> None:
@@ -95,6 +105,7 @@ def segment(
         typer.Option(min=0, max=2, help="Propagate along z (0), y (1) or x (2) [the prompts']."),
     ] = None,
     device: Device = "auto",
+    whole_slice: WholeSlice = False,
 ) -> None:
     """Segment a stack from a file of prompts, in the image's geometry."""
     with _in_a_sentence(ctx, f"{out.name} was not written."), _progress("Segmenting") as progress:
@@ -108,9 +119,49 @@ def segment(
             window=_parse_window(window),
             axis=axis,
             device=device,
+            whole_slice=whole_slice,
             progress=progress,
         )
     typer.echo(f"Wrote {out}")
+
+
+@app.command()
+def restore(
+    ctx: typer.Context,
+    folder: SessionFolder,
+    out: Annotated[Path, typer.Option(help="Label file; its extension chooses the format.")],
+    image: SessionImage = None,
+) -> None:
+    """Write the labels of a saved session, or of one whose program was ended in mid-work."""
+    with _in_a_sentence(ctx, f"{out.name} was not written."):
+        from stacksam.session.recover import restore_labels
+
+        content = restore_labels(folder, out, image)
+    for note in content.notes:
+        typer.echo(f"stacksam: {note}", err=True)
+    typer.echo(f"Wrote {out} ({len(content.snapshot.state.objects)} objects)")
+
+
+@app.command()
+def replay(
+    ctx: typer.Context,
+    folder: SessionFolder,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the labels that were computed again.")
+    ] = None,
+    image: SessionImage = None,
+    device: Device = "auto",
+) -> None:
+    """Compute a session again from its prompts and compare the labels with those it holds."""
+    with _in_a_sentence(ctx), _progress("Replaying") as progress:
+        from stacksam.session.recover import replay_labels
+
+        replayed = replay_labels(folder, out, image, device=device, progress=progress)
+    same = "the labels are identical"
+    different = f"{replayed.n_different} voxels have another label"
+    typer.echo(f"Replayed {replayed.n_steps} steps; {different if replayed.n_different else same}")
+    if replayed.n_different:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -132,25 +183,81 @@ def evaluate(
     picture: Annotated[
         Path | None, typer.Option(help="Also draw curves and sample objects here (PNG).")
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="click and box: also calibrate the predicted IoU on val, and draw it here (PNG)."
+        ),
+    ] = None,
+    every: Annotated[
+        int, typer.Option(min=1, help="On stacks: keep only every so many slices.")
+    ] = 1,
+    kept_at: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="On stacks: objects and scored slices as with this --every [--every]."
+        ),
+    ] = None,
     model: Model = "compact",
     device: Device = "auto",
+    whole_slice: WholeSlice = False,
 ) -> None:
     """Measure a model on objects with known truth, by simulated prompts."""
     with _in_a_sentence(ctx, "Nothing was written."):
+        for drawn in (picture, calibration):
+            if drawn is not None and drawn.suffix.lower() != ".png":
+                raise ValueError(f"the picture is {drawn.name}; choose a name that ends in .png")
         with _progress("Measuring") as progress:
             import stacksam
             from stacksam.evaluation import evaluate as run
 
-            loaded = stacksam.load_model(model, device=device)
-            report = run(data, loaded, protocol, split, limit, seed, baselines, progress)
+            loaded = stacksam.load_model(model, device=device, whole_slice=whole_slice)
+            report = run(
+                data,
+                loaded,
+                protocol,
+                split,
+                limit,
+                seed,
+                baselines,
+                progress,
+                every=every,
+                kept_at=kept_at,
+                calibrate=calibration is not None,
+            )
         typer.echo(report.to_text())
         if json_file is not None:
             _write_json(json_file, report.to_dict())
         if picture is not None:
-            from stacksam.io.atomic import atomic_path
+            _write_picture(picture, report.to_picture())
+        if calibration is not None and report.calibration is not None:
+            title = f"{protocol} on {split}, model {report.model}"
+            _write_picture(calibration, report.calibration.to_picture(title))
 
-            with atomic_path(picture) as temporary:
-                report.to_picture().save(temporary)
+
+@app.command()
+def measure(
+    ctx: typer.Context,
+    labels: Annotated[
+        Path, typer.Argument(help="Label image, DICOM SEG, or RTSTRUCT (with --image).")
+    ],
+    out: Annotated[Path, typer.Option(help="Table: .csv or .parquet.")],
+    image: Annotated[
+        Path | None, typer.Option(help="What the labels belong to; adds intensities.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help='JSON file of names by label id, {"1": "liver"}.')
+    ] = None,
+) -> None:
+    """Measure every labelled object: volume, size, shape, intensities; count them."""
+    with _in_a_sentence(ctx, f"{out.name} was not written."):
+        with _progress("Measuring") as progress:
+            from stacksam.measurement import measure_file
+
+            rows, counts = measure_file(labels, out, image=image, names=names, progress=progress)
+        for figure, value in counts.items():
+            typer.echo(f"{figure}: {value:.6g}")
+        typer.echo(f"Wrote {out} ({len(rows)} objects)")
 
 
 @app.command()
@@ -166,6 +273,24 @@ def train(
         typer.echo(f"Wrote {run(config, progress=typer.echo)}")
 
 
+@app.command()
+def export(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="A name from 'models list' or a checkpoint file.")],
+    onnx: Annotated[Path, typer.Option(help="Folder for encoder, decoder and description.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Compute the encoder in 8 bits: faster, less exact.")
+    ] = False,
+) -> None:
+    """Write a model as ONNX; the folder can be used as a model again."""
+    with _in_a_sentence(ctx, f"{onnx.name} was not written."):
+        import stacksam
+        from stacksam.sam.onnx_export import export_onnx
+
+        export_onnx(stacksam.load_model(model, device="cpu"), onnx, int8=int8)
+        typer.echo(f"Wrote {onnx}; use it with --model {onnx}")
+
+
 @models_app.command("list")
 def models_list(ctx: typer.Context) -> None:
     """List the models by name."""
@@ -173,7 +298,63 @@ def models_list(ctx: typer.Context) -> None:
         from stacksam.sam import list_models
 
         for entry in list_models():
-            typer.echo(f"{entry.name:<12}{entry.licence:<14}{entry.summary}")
+            here = "here" if entry.is_here else ""
+            typer.echo(f"{entry.name:<27}{here:<6}{entry.licence_text}: {entry.summary}")
+
+
+@models_app.command("info")
+def models_info(ctx: typer.Context, name: ModelName) -> None:
+    """Tell what is known of a model: licence, source, size, checksum, and whether it is here."""
+    with _in_a_sentence(ctx):
+        from stacksam.sam import describe_model
+
+        for key, value in describe_model(name).items():
+            typer.echo(f"{key + ':':<13}{value}")
+
+
+@models_app.command("download")
+def models_download(
+    ctx: typer.Context,
+    name: ModelName,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Accept a non-commercial licence without asking.")
+    ] = False,
+) -> None:
+    """Fetch a model from its publisher; an interrupted download goes on where it stopped."""
+    with _in_a_sentence(ctx, "What has arrived is kept; the same command goes on from it."):
+        from stacksam.sam import download_model, find_model
+
+        entry = find_model(name)
+        size = f", {entry.size / 1e6:.0f} MB" if entry.size else ""
+        typer.echo(f"{name}: licence {entry.licence_text}{size}, from {entry.page}")
+        if entry.is_non_commercial and not yes:
+            typer.confirm("For non-commercial use only. Go on?", abort=True)
+        with _progress("Downloading (MB)") as progress:
+            path = download_model(
+                name, progress=lambda done, total: progress(done // 10**6, total // 10**6)
+            )
+        typer.echo(f"{path.name} is here; use it with --model {name}")
+
+
+@models_app.command("import")
+def models_import(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Checkpoint: .pth, .pt, .safetensors ...")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="A known model, or a new name [told by the file's name]."),
+    ] = None,
+    family: Annotated[
+        str, typer.Option(help="medsam for fine-tunes of MedSAM [told by the file].")
+    ] = "",
+    licence: Annotated[str, typer.Option(help="Of a new model's weights.")] = "",
+) -> None:
+    """Take over a checkpoint that was fetched by hand, or trained."""
+    with _in_a_sentence(ctx, "Nothing was imported."):
+        from stacksam.sam import import_model
+
+        entry = import_model(file, name, family=family, licence=licence)
+        typer.echo(f"{file.name} is here; use it with --model {entry.name}")
 
 
 @contextmanager
@@ -251,6 +432,13 @@ def _need_napari() -> None:
 
     if find_spec("napari") is None:
         raise StackSAMError('napari is not installed; pip install "napari-stacksam[gui]" brings it')
+
+
+def _write_picture(path: Path, picture: Any) -> None:
+    from stacksam.io.atomic import atomic_path
+
+    with atomic_path(path) as temporary:
+        picture.save(temporary)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from stacksam.core.scan_info import ScanInfo
 from stacksam.core.volume import Volume
 
 
@@ -311,3 +312,45 @@ def test_an_unknown_axis_is_refused(axis):
 def test_at_least_one_value_is_drawn():
     with pytest.raises(ValueError, match="n is 0; at least one"):
         Volume(stack()).sample_values(0)
+
+
+# places in space
+
+
+def test_positions_follow_the_affine():
+    affine = np.array([[2.0, 0, 0, 5], [0, 0, 0.5, 6], [0, -0.5, 0, 7], [0, 0, 0, 1]])
+    volume = Volume(np.zeros((3, 4, 5)), affine=affine)
+    np.testing.assert_allclose(
+        volume.positions_mm([[1, 2, 3], [0, 0, 0]]), [[7, 7.5, 6], [5, 6, 7]]
+    )
+    np.testing.assert_allclose(volume.slice_voxel_volumes(), 0.5)
+
+
+def uneven(positions, affine=None):
+    scan = ScanInfo(slice_positions=tuple((z, 0.0, 0.0) for z in positions))
+    return Volume(
+        np.zeros((len(positions), 4, 5)), None, np.eye(4) if affine is None else affine, scan=scan
+    )
+
+
+def test_slices_of_changing_distance_keep_their_positions():
+    volume = uneven([0, 2, 8])
+    heights = volume.positions_mm([[0, 0, 0], [1, 1, 1], [1.5, 0, 0], [2, 0, 0], [3, 0, 0]])[:, 0]
+    np.testing.assert_allclose(heights, [0, 2, 5, 8, 14])
+    np.testing.assert_allclose(volume.slice_voxel_volumes(), [2, 4, 6])
+
+
+def test_slice_positions_have_to_fit():
+    with pytest.raises(
+        ValueError, match=r"slice_positions have shape \(2, 3\); expected .* \(3, 3\)"
+    ):
+        Volume(np.zeros((3, 4, 5)), None, np.eye(4), scan=uneven([0, 1]).scan)
+    with pytest.raises(ValueError, match="without an affine"):
+        Volume(np.zeros((2, 4, 5)), scan=uneven([0, 1]).scan)
+
+
+def test_without_spacing_there_is_no_position():
+    volume = Volume(np.zeros((3, 4, 5)))
+    assert volume.slice_voxel_volumes() is None
+    with pytest.raises(ValueError, match="no spacing, so its voxels have no position in mm"):
+        volume.positions_mm([0, 0, 0])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from stacksam.core.scan_info import ScanInfo
 from stacksam.core.volume import Volume
 from stacksam.core.windows import PRESETS, Window, apply_window, resolve_window, to_grey
 
@@ -139,3 +140,10 @@ def test_grey_is_luminance_and_leaves_grey_alone():
     assert to_grey(image)[0] == pytest.approx([0.299 * 255, 0.587 * 255, 10.0])
     grey = np.ones((2, 3), np.int16)
     assert to_grey(grey) is grey
+
+
+def test_the_files_own_window_or_auto():
+    data = np.arange(1000.0).reshape(10, 10, 10)
+    own = Volume(data, scan=ScanInfo(window=(-160.0, 240.0)))
+    assert resolve_window(own, "file") == Window(-160.0, 240.0)
+    assert resolve_window(own, "auto") == resolve_window(Volume(data), "file")

@@ -86,6 +86,10 @@ class Answer:
     mask: np.ndarray
     score: float = 1.0
 
+    @property
+    def confidence(self):
+        return self.score * self.mask.any(axis=(1, 2))
+
 
 class ThresholdSession:
     """The public methods of a Session, answered by a threshold between the extremes."""

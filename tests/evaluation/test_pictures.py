@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from stacksam.core.volume import Volume
-from stacksam.evaluation.pictures import COLOURS, colour_of, page, three_planes
+from stacksam.evaluation.drawing import COLOURS
+from stacksam.evaluation.pictures import colour_of, three_planes
 
 LPS = np.diag([4.0, 1.0, 1.0, 1.0])
 
@@ -89,11 +89,3 @@ def test_one_colour_slice():
 def test_shapes_have_to_agree():
     with pytest.raises(ValueError, match=r"labels have shape \(1, 2, 3\)"):
         three_planes(Volume(np.zeros((4, 5, 6))), np.zeros((1, 2, 3), int))
-
-
-def test_page_adds_margin_and_footer():
-    plain = Image.new("RGB", (300, 100), "black")
-    sheet = page([plain, plain])
-    assert sheet.width > 300
-    assert sheet.height > 216
-    assert np.asarray(sheet)[-40:].min() < 200  # the footer's text

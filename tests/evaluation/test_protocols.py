@@ -37,7 +37,13 @@ class Scripted:
 
     def _next(self):
         mask = self.masks.pop(0) if len(self.masks) > 1 else self.masks[0]
-        return type("Answer", (), {"mask": mask})()
+        return answer(mask)
+
+
+def answer(mask):
+    """What `predict` or `propagate` give back."""
+    confidence = np.full(len(mask), 0.9)
+    return type("Answer", (), {"mask": mask, "score": 0.9, "confidence": confidence})()
 
 
 def case_of(truth):
@@ -175,7 +181,7 @@ class Corrected(Scripted):
         self.stack[index] = mask
 
     def _next(self):
-        return type("Answer", (), {"mask": self.stack.copy()})()
+        return answer(self.stack.copy())
 
 
 def test_the_slice_with_the_largest_error_is_corrected_next(bar):
@@ -231,8 +237,8 @@ def test_the_worst_slice():
 def test_every_protocol_gives_the_figures_it_shows(square, bar):
     for name, protocol in PROTOCOLS.items():
         case = replace(bar if protocol.in_3d else square, spacing_zyx=(1.0, 1.0, 1.0))
-        answer = case.truth() if protocol.in_3d else case.truth_on(0)
-        outcomes = protocol.run(Scripted([answer]), case, 1)
+        given = case.truth() if protocol.in_3d else case.truth_on(0)
+        outcomes = protocol.run(Scripted([given]), case, 1)
         figures = outcomes[protocol.methods[0]].figures
         assert protocol.shown[0] == protocol.main, name
         assert set(protocol.shown) <= set(figures), name

@@ -1,5 +1,6 @@
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import zarr
 from PIL import Image
 
 from stacksam.core.errors import ReadError
-from stacksam.io import read, tiff
+from stacksam.core.volume import Volume
+from stacksam.io import read, read_labels, tiff
 
 ITK_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -113,6 +115,43 @@ def test_slope_and_intercept_of_nifti_are_applied(tmp_path):
     np.testing.assert_allclose(read(path).data, 2.0 * stack() - 1000)
 
 
+@pytest.mark.parametrize("codes", [(1, 0), (0, 1), (1, 1), (0, 0)], ids=str)
+def test_qform_and_sform_of_nifti(tmp_path, codes):
+    spacing, origin = (0.5, 0.7, 3.0), (-9, 20, 400)
+    path = write_itk(tmp_path / "a.nii", stack(), spacing, origin, rotation())
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<2h", content, 252, *codes)
+    path.write_bytes(content)
+    volume = read(path)
+    image = sitk.GetImageFromArray(stack())
+    image.SetSpacing(spacing)
+    if any(codes):
+        image.SetOrigin(origin)
+        image.SetDirection(np.ravel(rotation()).tolist())
+    expected = image.TransformIndexToPhysicalPoint((5, 4, 3))[::-1]
+    np.testing.assert_allclose(volume.positions_mm([3, 4, 5]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("code", "scale"), [(0, 1.0), (1, 1000.0), (2, 1.0), (3, 1e-3)])
+def test_units_of_nifti(tmp_path, code, scale):
+    path = write_itk(tmp_path / "a.nii", stack(), (0.5, 0.7, 3.0), (10, 20, 30))
+    content = bytearray(path.read_bytes())
+    content[123] = code
+    path.write_bytes(content)
+    volume = read(path)
+    np.testing.assert_allclose(volume.spacing_zyx, np.array([3.0, 0.7, 0.5]) * scale, rtol=1e-6)
+    np.testing.assert_allclose(volume.affine[:3, 3], np.array([30, 20, 10]) * scale, rtol=1e-6)
+
+
+def test_units_of_nrrd(tmp_path):
+    path = write_itk(tmp_path / "a.nrrd", stack(), (0.5, 0.7, 3.0), (10, 20, 30))
+    lines = path.read_bytes().split(b"\n\n", 1)
+    path.write_bytes(lines[0] + b'\nspace units: "um" "um" "um"\n\n' + lines[1])
+    volume = read(path)
+    np.testing.assert_allclose(volume.spacing_zyx, (0.003, 0.0007, 0.0005))
+    np.testing.assert_allclose(volume.affine[:3, 3], (0.03, 0.02, 0.01))
+
+
 @pytest.mark.parametrize(("suffix", "line"), [(".nrrd", b"space"), (".mha", b"ElementSpacing")])
 def test_a_header_without_spacing_gives_none(tmp_path, suffix, line):
     path = write_itk(tmp_path / f"a{suffix}", stack())
@@ -130,7 +169,7 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, compressed, part):
     path = tmp_path / f"a{suffix}"
     sitk.WriteImage(sitk.GetImageFromArray(stack((9, 40, 40))), str(path), compressed)
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
-    with pytest.raises(ReadError, match=rf"a{suffix} is (damaged|not a NIfTI)"):
+    with pytest.raises(ReadError, match=rf"a{suffix} is (damaged|not an? )"):
         read(path)
 
 
@@ -159,14 +198,16 @@ def test_nifti_named_gz_without_compression_is_read(tmp_path):
     np.testing.assert_array_equal(read(path.rename(tmp_path / "b.nii.gz")).data, stack())
 
 
-def test_a_sheared_nifti_grid_is_refused(tmp_path):
+def test_a_sheared_nifti_grid_keeps_its_shear(tmp_path):
     path = write_itk(tmp_path / "a.nii", stack())
     content = bytearray(path.read_bytes())
     struct.pack_into("<2h", content, 252, 0, 1)
-    struct.pack_into("<4f", content, 296, 0, -1, 0.8, 0)
+    struct.pack_into("<12f", content, 280, -1, 0, 0, 5, 0, -1, 0.8, 6, 0, 0, 1, 7)
     path.write_bytes(content)
-    with pytest.raises(ReadError, match="sheared voxel grid"):
-        read(path)
+    volume = read(path)
+    np.testing.assert_array_equal(volume.data, stack())
+    expected = [[1, 0, 0, 7], [-0.8, 1, 0, -6], [0, 0, 1, -5], [0, 0, 0, 1]]  # z, y, x in LPS
+    np.testing.assert_allclose(volume.affine, expected, atol=1e-6)
 
 
 def test_itk_stays_quiet(tmp_path, capfd):
@@ -499,7 +540,7 @@ def test_pickled_objects_are_not_loaded(tmp_path):
 def test_garbage_is_refused_in_one_sentence(tmp_path, suffix, content):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
-    with pytest.raises(ReadError, match=rf"a{suffix} is (damaged|not a NIfTI)") as caught:
+    with pytest.raises(ReadError, match=rf"a{suffix} is (damaged|not an? )") as caught:
         read(path)
     assert "\n" not in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
@@ -556,8 +597,6 @@ def test_choosing_what_is_not_there_is_an_error(tmp_path, suffix, choice):
 
 
 def test_a_volume_over_zarr_equals_the_file(tmp_path):
-    from stacksam.core.volume import Volume
-
     path = write_itk(tmp_path / "a.nrrd", stack((9, 20, 30)))
     volume = read(path)
     stored = zarr.array(volume.data, chunks=(4, 7, 8))
@@ -597,3 +636,80 @@ def test_real_radiology(shared_data):
         last = [n - 1 for n in image.GetSize()]
         expected = image.TransformIndexToPhysicalPoint(last)[::-1]
         np.testing.assert_allclose((volume.affine @ [*last[::-1], 1])[:3], expected, atol=1e-3)
+
+
+# headers that promise too much
+
+
+def test_a_tiff_that_declares_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    for compression in (None, "zlib", "lzw"):
+        tifffile.imwrite(path, stack((40, 50), np.uint8), compression=compression, metadata=None)
+        with tifffile.TiffFile(path, mode="r+") as tif:
+            tif.pages[0].tags["ImageLength"].overwrite(3_000_000)
+        with pytest.raises(ReadError, match=r"a\.tif is damaged"):
+            read(path)
+
+
+def test_a_tiff_with_huge_tiles_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack((40, 50), np.uint8), tile=(16, 16), metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[0].tags["TileWidth"].overwrite(60_000)
+        tif.pages[0].tags["TileLength"].overwrite(60_000)
+    with pytest.raises(ReadError, match=r"its tiles are larger than its pages"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other.ome.tif", "C:\\x\\other.ome.tif"])
+def test_ome_metadata_that_lead_elsewhere_are_refused(tmp_path, name):
+    text = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        '<Pixels ID="P:0" DimensionOrder="XYZCT" Type="uint8" SizeX="6" SizeY="5" SizeZ="2" '
+        f'SizeC="1" SizeT="1"><TiffData IFD="0" FirstZ="1"><UUID FileName="{name}">urn:uuid:1'
+        "</UUID></TiffData></Pixels></Image></OME>"
+    )
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, stack((5, 6), np.uint8), description=text, metadata=None)
+    with pytest.raises(ReadError, match="names parts outside of its own folder"):
+        read(path)
+
+
+def test_a_png_that_declares_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(stack((40, 50), np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(">I", content, 16, 10_000)
+    struct.pack_into(">I", content, 20, 10_000)
+    struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match=r"a\.png is damaged .*more than the file can hold"):
+        read(path)
+
+
+def test_black_pictures_are_no_lies(tmp_path):
+    for name in ("a.png", "a.jpg", "a.bmp"):
+        Image.new("RGB", (4000, 3000)).save(tmp_path / name)
+        assert not read(tmp_path / name).read_slice(0).any()
+
+
+def test_an_npy_that_declares_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, stack())
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"(4, 5, 6)", b"(4, 5, 6000000)".ljust(9), 1))
+    with pytest.raises(ReadError, match="is damaged"):
+        read(path)
+
+
+def test_float_labels_of_other_programs_are_read_as_integers(tmp_path):
+    path = write_itk(tmp_path / "a.nii.gz", stack(dtype=np.float32))
+    labels = read_labels(path)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels.data, stack())
+    write_itk(path, stack(dtype=np.float32) + 0.5)
+    with pytest.raises(ReadError, match="holds float32 values; labels are whole numbers"):
+        read_labels(path)
+    write_itk(path, stack())
+    with pytest.raises(ReadError, match=r"has shape \(4, 5, 6\), but the image has \(4, 5, 7\)"):
+        read_labels(path, like=Volume(np.zeros((4, 5, 7))))

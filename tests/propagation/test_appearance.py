@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stacksam.propagation.appearance import Appearance
+from stacksam.propagation.appearance import Appearance, context_maps
 
 SIZE = 64
 
@@ -61,3 +61,34 @@ def test_a_mask_without_inside_or_outside_says_nothing(mask):
 
 def test_an_empty_mask_is_not_judged(bright):
     assert bright.likeness(crop_of(disc(12), 0.7, 0.2), logits_of(disc(0))) == 1.0
+
+
+def test_maps_show_what_is_like_the_object_and_what_changed():
+    crop, known_crop = crop_of(disc(12), 0.7, 0.2), crop_of(disc(8), 0.7, 0.2)
+    known = Appearance.of(known_crop, logits_of(disc(8)))
+    size = logits_of(disc(8)).shape[0]
+    likeness, before, change = context_maps(crop, known_crop, known, size)
+    inside, ring = logits_of(disc(8)) > 0, (logits_of(disc(12)) > 0) & ~(logits_of(disc(10)) > 0)
+    assert likeness[inside].mean() > 0.3
+    assert likeness[ring].mean() > 0.3  # it has grown, and looks like it
+    assert likeness[logits_of(disc(14)) < 0].mean() < -0.3
+    assert change[ring].mean() > 0.5
+    assert np.abs(change[inside]).mean() < 0.5
+    assert before[inside].mean() > before[ring].mean()
+
+
+def test_maps_without_an_appearance_still_show_the_slice():
+    crop = crop_of(disc(12), 0.7, 0.2)
+    likeness, before, change = context_maps(crop, crop, None, logits_of(disc(12)).shape[0])
+    assert not likeness.any()
+    assert not change.any()
+    assert before.std() > 0
+
+
+def test_appearance_follows_slowly():
+    bright_one = Appearance(np.full(24, 2.0), 2.0)
+    dark_one = Appearance(np.full(24, -2.0), 2.0)
+    blended = bright_one.blended(dark_one)
+    assert (blended.ratios > 0).all()
+    assert (blended.ratios < 2).all()
+    assert bright_one.blended(None) is bright_one

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from stacksam.core.fields import Field
-from stacksam.propagation import SlicePrediction, share_out
+from stacksam.propagation import SliceMask, share_out
 
 SHAPE = (6, 8)
 
 
-def prediction(columns: slice, score: float = 0.5) -> SlicePrediction:
+def prediction(columns: slice, score: float = 0.5) -> SliceMask:
     mask = np.zeros(SHAPE, bool)
     mask[:, columns] = True
-    logits = np.where(mask, 5.0, -5.0).astype(np.float32)
-    return SlicePrediction(b"k", SHAPE, Field(0, 0, 6, 8), logits, score, 1.0, given=mask)
+    return SliceMask.from_mask(mask, score)
 
 
 def test_the_object_with_the_nearer_keyframe_wins():

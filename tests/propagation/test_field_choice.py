@@ -12,6 +12,7 @@ from stacksam.propagation.field_choice import (
     box_to_field,
     click_fields,
     corrected_field,
+    expected_overlaps,
     grown,
     pixel_box,
     plausibility,
@@ -98,3 +99,30 @@ def test_boxes():
     assert grown((10.0, 20.0, 20.0, 40.0), 0.1) == (9.0, 18.0, 21.0, 42.0)
     assert square_around((10.0, 20.0), 8.0, 2.0) == (8.5, 16.5, 12.5, 24.5)
     assert box_to_field((100.0, 200.0, 132.0, 264.0), FIELD, 128) == (0.0, 0.0, 64.0, 128.0)
+
+
+def blob(side, radius):
+    """Logits of a disc in the middle of a (side, side) grid."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    return np.where(np.hypot(y, x) < radius, 6.0, -6.0).astype(np.float32)
+
+
+def test_the_mask_that_other_looks_agree_with_is_expected_to_do_best():
+    near, far = Field(96, 96, 64, 64), Field(0, 0, 256, 256)
+    near_masks = np.stack([blob(64, 6), blob(64, 20)])
+    far_masks = np.stack([blob(64, 5), blob(64, 25)])  # the first is the larger one seen from near
+    looks = [
+        (near_masks, near, np.array([0.8, 0.8])),
+        (far_masks, far, np.array([0.8, 0.75])),
+    ]
+    expected = expected_overlaps(looks, [(127.5, 127.5)])
+    assert expected[0][1] > expected[0][0]
+    assert expected[0][1] > expected[1][1]
+    assert all(((e >= 0) & (e <= 1)).all() for e in expected)
+
+
+def test_a_sure_mask_needs_no_agreement():
+    field = Field(0, 0, 64, 64)
+    masks = np.stack([blob(64, 12), blob(64, 24), blob(64, 25)])
+    (expected,) = expected_overlaps([(masks, field, np.array([0.98, 0.4, 0.4]))], [(31.5, 31.5)])
+    assert np.argmax(expected) == 0

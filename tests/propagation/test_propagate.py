@@ -10,7 +10,7 @@ from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
 from stacksam.core.fields import Field
 from stacksam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 from stacksam.core.windows import resolve_window
-from stacksam.propagation import SlicePrediction, SlicePredictor, make_plan, run_plan
+from stacksam.propagation import SlicePrediction, SlicePredictor, make_plan, run_plan, run_slice
 from stacksam.propagation.propagate import fuse
 
 TRUTH = two_tubes()
@@ -227,7 +227,9 @@ class StopsAt:
         self.asked.append(index)
         found = self._predictor.from_prompts(axis, index, prompts, neighbour)
         if index in self._absent and not prompts:
-            return SlicePrediction(b"", found.plane_shape, found.field, found.logits, 0.9, 0.0)
+            return SlicePrediction(
+                b"", found.index, found.plane_shape, found.field, found.logits, 0.9, 0.0
+            )
         return found
 
 
@@ -284,7 +286,7 @@ WHOLE = Field(0.0, 0.0, 8.0, 8.0)
 
 
 def fake_prediction(value, field=WHOLE, score=0.5):
-    return SlicePrediction(b"k", (8, 8), field, np.full((8, 8), value, np.float32), score, 1.0)
+    return SlicePrediction(b"k", 0, (8, 8), field, np.full((8, 8), value, np.float32), score, 1.0)
 
 
 def test_nearer_front_counts_more():
@@ -327,7 +329,10 @@ def test_cancel_keeps_what_is_there(predictor, prompts, after):
     model.decode = counting
     found = run(predictor, prompts, cancel=cancel)
     assert model.decoded == after
-    assert len(found) == after
+    assert len(found) == (after if len(prompts) == 1 else min(after, 2))
+    whole = run(predictor, prompts)
+    for index, prediction in found.items():  # nothing that the second front would have changed
+        assert np.array_equal(prediction.logits, whole[index].logits)
 
 
 def test_slices_stream(predictor):
@@ -342,3 +347,35 @@ def test_between_keyframes_slices_stream_with_the_second_front(predictor):
     stream = run_plan(predictor, plan_of([box(0, BOX_2), box(11, BOX_2)]))
     assert [next(stream)[0] for _ in range(3)] == [0, 11, 10]
     assert predictor.model.decoded == 2 + 10 + 1
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        [box(4)],
+        [box(2, BOX_2), point(5, 38, 52, positive=False), box(9, BOX_2), point(11, 44, 52)],
+        [box(2, BOX_2), absent(6), box(9, BOX_2)],
+        [box(4, BOX_2), absent(6)],
+    ],
+)
+def test_one_slice_is_what_the_whole_run_gives(predictor, prompts):
+    whole = run(predictor, prompts)
+    for index in range(12):
+        found = run_slice(predictor_of(), plan_of(prompts), index)
+        assert (found is None) == (index not in whole)
+        if found is not None:
+            assert np.array_equal(found.logits, whole[index].logits)
+
+
+def test_one_slice_costs_the_way_there(predictor):
+    run_slice(predictor, plan_of([box(4, BOX_2)]), 7)
+    assert predictor.model.decoded == 4
+    cancel = Event()
+    cancel.set()
+    assert run_slice(predictor, plan_of([box(4, BOX_2)]), 9, cancel) is None
+
+
+def test_sensitivity_is_a_share(predictor):
+    for value in (-0.1, 1.5, np.nan):
+        with pytest.raises(ValueError, match="sensitivity is"):
+            make_plan(PromptSet((box(4),)), 1, 0, 12, sensitivity=value)

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from models import TINY, tiny_network
 from stacksam.core.errors import CheckpointError, WriteError
 from stacksam.sam import checkpoints
-from stacksam.sam.checkpoints import FORMAT, load_compact, save_compact, sha256_of
+from stacksam.sam.checkpoints import FORMAT, load_compact, save_compact
+from stacksam.sam.checksums import sha256_of
 
 
 @pytest.fixture
@@ -76,6 +77,26 @@ def test_other_models_are_refused(path):
         save_file({k: v.contiguous() for k, v in values.items()}, path, metadata=text)
         with pytest.raises(CheckpointError, match="does not hold a compact model"):
             load_compact(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"embed_dim": 10**7},
+        {"widths": [8, 8, 8, 8, 10**8]},
+        {"depths": [1, 1, 1, 10**9]},
+        {"decoder_depth": 10**9},
+        {"input_size": 10**6},
+        {"mlp_dim": -1},
+        {"num_heads": 0.5},
+    ],
+    ids=str,
+)
+def test_a_network_larger_than_its_weights_is_not_built(path, change):
+    text = metadata(model=TINY.to_dict() | change)
+    save_file({k: v.contiguous() for k, v in tiny_network().state_dict().items()}, path, text)
+    with pytest.raises(CheckpointError, match="does not hold a compact model"):
+        load_compact(path)
 
 
 def test_numbers_have_to_be_finite(path):

@@ -1,9 +1,14 @@
 """The published sizes."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 
 from stacksam.sam.official import SAM_CONFIGS, build_sam
+from stacksam.sam.predictor import FieldPrompts, Predictor
+from stacksam.sam.whole_slice import WholeSlicePredictor, preprocess_whole_slice
 
 PARAMETERS = {"vit_b": 93_735_472, "vit_l": 312_342_832, "vit_h": 641_090_608}
 """As published with the checkpoints, without the buffer of position features."""
@@ -88,3 +93,28 @@ def test_names_and_shapes_are_those_of_the_official_checkpoints(name, encoder):
         model = build_sam(SAM_CONFIGS[name])
     assert {k: tuple(v.shape) for k, v in model.state_dict().items()} == expected
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
+
+
+GREY = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
+
+
+def test_fields_in_a_window_are_encoded_like_8_bit_images(tiny_sam):
+    field = torch.tensor(GREY / 255, dtype=torch.float32)[None, None]
+    with torch.inference_mode():
+        expected = tiny_sam.image_encoder(preprocess_whole_slice(GREY, 128)).image_embedding
+        from_field = tiny_sam.encode(field).image_embedding
+        from_colours = tiny_sam.encode(field.expand(1, 3, 128, 128)).image_embedding
+    assert (from_field - expected).abs().max() < 1e-4
+    assert (from_colours - expected).abs().max() < 1e-4
+
+
+def test_the_predictor_of_fields_runs_it_as_well(tiny_sam):
+    """A field that is the whole slice: same logits but for the embedding's half precision."""
+    whole = WholeSlicePredictor(tiny_sam, name="tiny", fingerprint="x", device="cpu")
+    fields = Predictor(copy.deepcopy(tiny_sam), name="tiny", fingerprint="x", device="cpu")
+    prompts = FieldPrompts(points_yx=((40.0, 30.0),), is_positive=(True,))
+    expected = whole.decode(whole.encode(GREY), prompts).logits
+    found = fields.decode(fields.encode((GREY / 255).astype(np.float32)), prompts)
+    assert fields.input_size == 128
+    assert found.presence == 1
+    assert np.abs(found.logits - expected).max() < 0.02 * np.abs(expected).max()

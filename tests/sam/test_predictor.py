@@ -31,9 +31,9 @@ def given(monkeypatch):
     calls = []
     decode = predictor.network.decode
 
-    def spy(embedding, points, boxes, masks, is_neighbour):
+    def spy(embedding, points, boxes, masks, is_neighbour, context):
         calls.append((points[0][0].tolist(), points[1][0].tolist(), masks, is_neighbour))
-        return decode(embedding, points, boxes, masks, is_neighbour)
+        return decode(embedding, points, boxes, masks, is_neighbour, context)
 
     monkeypatch.setattr(predictor.network, "decode", spy)
     return predictor, calls
@@ -43,6 +43,7 @@ def test_sizes_are_told(model):
     assert (model.input_size, model.logits_size) == (64, 32)
     assert model.tells_presence
     assert model.knows_neighbours
+    assert model.sees_neighbours
 
 
 def test_embedding_is_half_precision(embedding):
@@ -141,6 +142,16 @@ def test_reduced_precision_stays_close(embedding):
         tiny_network(), name="b", fingerprint="b", device="cpu", dtype="bfloat16"
     ).decode(embedding, prompts)
     assert np.abs(plain.logits - reduced.logits).max() < 0.1 * np.abs(plain.logits).max() + 0.05
+
+
+def test_what_the_neighbour_shows_is_looked_at(model, embedding):
+    logits = np.full((32, 32), 2.0, np.float32)
+    context = np.random.default_rng(0).normal(size=(3, 32, 32)).astype(np.float32)
+    plain = model.decode(embedding, FieldPrompts(logits=logits, is_neighbour=True))
+    empty = FieldPrompts(logits=logits, is_neighbour=True, context=np.zeros_like(context))
+    shown = FieldPrompts(logits=logits, is_neighbour=True, context=context)
+    assert np.array_equal(model.decode(embedding, empty).logits, plain.logits)
+    assert not np.allclose(model.decode(embedding, shown).logits, plain.logits)
 
 
 def test_inputs_are_left_alone(model, crop):

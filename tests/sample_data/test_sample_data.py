@@ -38,7 +38,6 @@ def script() -> Iterator[ModuleType]:
     finally:
         sys.path.remove(str(TOOLS))
         sys.modules.pop("generate_sample_data", None)
-        sys.modules.pop("abdomen_phantom", None)
 
 
 def load(name: str) -> Any:

@@ -8,12 +8,14 @@ import tifffile
 
 import stacksam
 from models import TINY, ThresholdPredictor, stack_of, tiny_network, tiny_predictor
+from stacksam.core.cleanup import CleanUp
 from stacksam.core.errors import CheckpointError, ReadError, WriteError
 from stacksam.sam import registry
 from stacksam.sam.checkpoints import save_compact
 from stacksam.sam.registry import ModelEntry
 from stacksam.session import Session
-from stacksam.session.files import FACTS, LABELS
+from stacksam.session.lines import JOURNAL
+from stacksam.session.snapshot import FACTS, _checksum
 
 BOX_1, BOX_2 = (12, 14, 32, 34), (36, 44, 52, 60)
 
@@ -43,10 +45,18 @@ def saved(worked, folder):
     return folder
 
 
-def edit(folder, **changes):
+def edit(folder, change):
+    """Change the facts behind the checksum's back."""
     path = folder / FACTS
-    facts = json.loads(path.read_text(encoding="utf-8")) | changes
-    path.write_text(json.dumps(facts), encoding="utf-8")
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    change(whole["facts"])
+    whole["checksum"] = _checksum(whole["facts"])
+    path.write_text(json.dumps(whole), encoding="utf-8")
+
+
+def labels_file(folder):
+    (path,) = folder.glob("labels-*.npz")
+    return path
 
 
 def test_everything_comes_back(worked, saved, truth):
@@ -55,10 +65,35 @@ def test_everything_comes_back(worked, saved, truth):
     assert np.array_equal(restored.labels, worked.labels)
     assert restored.labels.dtype == worked.labels.dtype
     assert restored.window == worked.window
+    assert restored.result(1) == worked.result(1)
+    assert restored.is_current(1)
+    assert restored.result(2) is None
     for object_id in (1, 2):
         again, before = restored.propagate(object_id), worked.propagate(object_id)
         assert np.array_equal(again.mask, before.mask)
         assert np.array_equal(again.confidence, before.confidence)
+
+
+def test_a_propagation_can_be_committed_after_restoring(session, truth, folder):
+    session.add_box(1, 6, BOX_1)
+    expected = session.propagate(1).mask
+    session.save(folder)
+    restored = Session.restore(folder, stack_of(truth), ThresholdPredictor())
+    restored.commit(1)
+    assert np.array_equal(restored.labels > 0, expected)
+
+
+def test_clean_up_locks_and_colours_come_back(session, truth, folder):
+    session.add_box(1, 6, BOX_1)
+    session.set_clean_up(1, CleanUp(fill_holes=True, min_size=3))
+    session.commit(1)
+    session.set_locked(1, False)
+    session.set_color(1, (0.25, 0.5, 1))
+    session.new_object("empty")
+    session.save(folder)
+    restored = Session.restore(folder, stack_of(truth), ThresholdPredictor())
+    assert restored.objects == session.objects
+    assert restored.new_object() == 3
 
 
 def test_work_goes_on(worked, saved, truth):
@@ -78,7 +113,15 @@ def test_saving_again_replaces(worked, saved, truth):
     restored = Session.restore(saved, stack_of(truth), ThresholdPredictor())
     assert list(restored.objects) == [2]
     assert not restored.labels.any()
-    assert sorted(p.name for p in saved.iterdir()) == sorted([FACTS, LABELS])
+    assert sorted(p.name for p in saved.iterdir()) == sorted([FACTS, JOURNAL])  # no labels left
+
+
+def test_sessions_on_other_images_are_not_replaced(saved, truth):
+    other = Session(stack_of(truth[:-1]), ThresholdPredictor())
+    for call in (other.save, other.start_journal):
+        with pytest.raises(WriteError, match="Sitzung holds a session on another image"):
+            call(saved)
+    assert Session.restore(saved, stack_of(truth), ThresholdPredictor()).objects
 
 
 def test_empty_session(folder, session, truth):
@@ -87,9 +130,30 @@ def test_empty_session(folder, session, truth):
 
 
 def test_files_hold_no_path_and_no_image(worked, saved):
-    text = (saved / FACTS).read_text(encoding="utf-8")
-    assert str(saved.parent) not in text
-    assert (saved / LABELS).stat().st_size < 10_000
+    for path in saved.iterdir():
+        assert str(saved.parent).encode() not in path.read_bytes()
+    assert labels_file(saved).stat().st_size < 10_000
+
+
+def test_name_of_the_image_is_written_down_only_if_it_lies_there_anyway(truth, tmp_path):
+    volume = stack_of(truth, name="Meier_Anna.nii.gz")
+    session = Session(volume, ThresholdPredictor())
+    session.add_box(1, 6, BOX_1)
+    for place in ("elsewhere", "beside"):
+        folder = tmp_path / place / "session"
+        folder.parent.mkdir()
+        if place == "beside":
+            (folder.parent / volume.name).touch()
+        session.save(folder)
+        content = b"".join(p.read_bytes() for p in folder.iterdir())
+        assert (b"Meier" in content) == (place == "beside")
+        assert volume.fingerprint.encode() in content
+
+
+def test_a_folder_may_get_another_name(saved, worked, truth, tmp_path):
+    moved = saved.rename(tmp_path / "moved")
+    restored = Session.restore(moved, stack_of(truth), ThresholdPredictor())
+    assert restored.objects == worked.objects
 
 
 def test_image_beside_the_folder_is_found(folder, truth, tmp_path):
@@ -119,7 +183,7 @@ def test_model_of_the_same_name_is_loaded(folder, truth, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["voxel", "spacing", "shape"])
 def test_another_image_is_refused(saved, truth, change):
-    labels, spacing = truth.copy(), None
+    labels, spacing = truth.copy(), None  # the truth makes the image
     if change == "voxel":
         labels[0, 0, 0] = 1
     elif change == "spacing":
@@ -143,56 +207,100 @@ def test_unreadable_facts_are_said(saved, truth, content):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"version": 2}', "null", '"text"'])
+@pytest.mark.parametrize("content", ["[]", "{}", '{"version": 1}', "null", '"text"'])
 def test_other_versions_are_said(saved, truth, content):
     (saved / FACTS).write_text(content, encoding="utf-8")
-    with pytest.raises(ReadError, match="not of version 1"):
+    with pytest.raises(ReadError, match="not of version 2"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
-POINT = {"kind": "point", "prompt_id": 1, "object_id": 1, "axis": 0, "index": 3, "yx": [1, 2]}
+def test_a_changed_number_is_noticed(saved, truth):
+    path = saved / FACTS
+    text = path.read_text(encoding="utf-8")
+    assert "16.1" in text
+    path.write_text(text.replace("16.1", "26.1"), encoding="utf-8")
+    with pytest.raises(ReadError, match=r"damaged .its checksum is wrong"):
+        Session.restore(saved, stack_of(truth), ThresholdPredictor())
+
+
+POINT = {
+    "kind": "point",
+    "prompt_id": 99,
+    "object_id": 1,
+    "axis": 0,
+    "index": 3,
+    "yx": [1, 2],
+    "positive": True,
+}
+
+
+def with_prompt(**changes):
+    return lambda facts: facts["state"]["prompts"]["set"].append({**POINT, **changes})
+
+
+def with_result(**changes):
+    return lambda facts: facts["results"]["1"].update(changes)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "change",
     [
-        {"window": [1]},
-        {"window": [2, 1]},
-        {"window": None},
-        {"prompts": [{"kind": "hope"}]},
-        {"prompts": [3]},
-        {"prompts": 5},
-        {"prompts": [POINT]},
-        {"prompts": [{**POINT, "positive": True, "index": 99}]},
-        {"prompts": [{**POINT, "positive": True, "axis": 7}]},
-        {"prompts": [{**POINT, "positive": True, "object_id": 44}]},
-        {"prompts": [{**POINT, "positive": True}, {**POINT, "positive": False}]},
-        {"objects": [{"object_id": 1}]},
-        {"objects": "none"},
-        {"next_prompt_id": "many"},
-        {"model": None, "image": None, "fingerprint": None, "window": "wide"},
+        lambda facts: facts.update(window=[1]),
+        lambda facts: facts.update(window=[2, 1]),
+        lambda facts: facts.update(window=None),
+        lambda facts: facts.update(next_ids="many"),
+        lambda facts: facts.update(image=None),
+        lambda facts: facts.update(shape=[1, 2]),
+        lambda facts: facts.update(journal=5),
+        lambda facts: facts["state"].update(prompts=5),
+        lambda facts: facts["state"]["prompts"].update(set=[3]),
+        lambda facts: facts["state"]["objects"].update(set="none"),
+        lambda facts: facts["state"]["objects"].update(set=[{"object_id": 1}]),
+        lambda facts: facts["state"]["objects"]["set"][0].update(color=[1, 2]),
+        lambda facts: facts["state"]["objects"]["set"][0].update(clean_up={"wash": True}),
+        with_prompt(kind="hope"),
+        with_prompt(index=99),
+        with_prompt(axis=7),
+        with_prompt(object_id=44),
+        with_result(axis=3),
+        with_result(shape=[1, 2, 3]),
+        with_result(slices={"99": [None, "", 1.0, 1.0, False]}),
+        with_result(slices={"3": [[0, 0, 500, 4], "", 1.0, 1.0, False]}),
+        with_result(slices={"3": [1]}),
     ],
 )
-def test_damaged_facts_are_said(saved, truth, changes):
-    edit(saved, **changes)
+def test_damaged_facts_are_said(saved, truth, change):
+    edit(saved, change)
     with pytest.raises(ReadError, match="damaged"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
 @pytest.mark.parametrize(
-    "key", ["image", "fingerprint", "model", "window", "next_prompt_id", "objects", "prompts"]
+    "key",
+    [
+        "image",
+        "image_hash",
+        "fingerprint",
+        "shape",
+        "model",
+        "model_fingerprint",
+        "window",
+        "next_ids",
+        "labels",
+        "journal",
+        "state",
+        "results",
+    ],
 )
 def test_missing_facts_are_said(saved, truth, key):
-    facts = json.loads((saved / FACTS).read_text(encoding="utf-8"))
-    del facts[key]
-    (saved / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+    edit(saved, lambda facts: facts.pop(key))
     with pytest.raises(ReadError, match=f"damaged.*{key}"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "no zip", "an npy file"])
 def test_damaged_labels_are_said(saved, truth, damage):
-    path = saved / LABELS
+    path = labels_file(saved)
     whole = path.read_bytes()
     path.unlink()
     if damage == "empty":
@@ -204,7 +312,7 @@ def test_damaged_labels_are_said(saved, truth, damage):
     elif damage == "an npy file":
         with open(path, "wb") as file:
             np.save(file, np.zeros(truth.shape, np.uint8))
-    with pytest.raises(ReadError, match=r"labels\.npz cannot be read"):
+    with pytest.raises(ReadError, match=r"labels-\w+\.npz cannot be read"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
@@ -212,9 +320,25 @@ def test_damaged_labels_are_said(saved, truth, damage):
     "labels", [np.zeros((1, 2, 3), np.uint8), np.zeros((12, 64, 72), np.float32)]
 )
 def test_labels_have_to_fit(saved, truth, labels):
-    np.savez(saved / LABELS, labels=labels)
+    np.savez(labels_file(saved), labels=labels)
     with pytest.raises(ReadError, match="the image has"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
+
+
+def test_names_in_the_facts_do_not_lead_out_of_the_folder(saved, truth):
+    outside = saved.parent / "labels.npz"
+    labels_file(saved).rename(outside)
+    edit(saved, lambda facts: facts.update(labels=str(outside)))
+    with pytest.raises(ReadError, match=r"labels\.npz cannot be read"):
+        Session.restore(saved, stack_of(truth), ThresholdPredictor())
+
+
+def test_another_model_is_told(worked, saved, truth):
+    restored = Session.restore(saved, stack_of(truth), ThresholdPredictor(fingerprint="other"))
+    assert restored.notes == (
+        "the session was made with another model (threshold); new masks may differ",
+    )
+    assert Session.restore(saved, stack_of(truth), ThresholdPredictor()).notes == ()
 
 
 def test_folder_that_is_a_file_is_refused(session, tmp_path):

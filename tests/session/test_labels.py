@@ -21,7 +21,7 @@ def test_write_and_revert():
     change = image.write(mask_of(0, 5), 3, set())
     assert image.data.reshape(-1)[[0, 5]].tolist() == [3, 3]
     assert image.data.sum() == 6
-    image.revert(change)
+    image.apply(change.reversed())
     assert not image.data.any()
     image.apply(change)
     assert image.data.sum() == 6
@@ -87,7 +87,7 @@ def test_erase():
     image.write(mask_of(2), 2, {1})
     change = image.erase(1)
     assert image.data.reshape(-1)[:3].tolist() == [0, 0, 2]
-    image.revert(change)
+    image.apply(change.reversed())
     assert image.data.reshape(-1)[:3].tolist() == [1, 1, 2]
 
 
@@ -108,7 +108,7 @@ def test_any_history_can_be_undone(writes):
         changes.append(image.write(mask_of(*flat), label_id, protected - {label_id}))
     last = image.data.copy()
     for state, change in zip(reversed(states), reversed(changes), strict=True):
-        image.revert(change)
+        image.apply(change.reversed())
         assert np.array_equal(image.data, state)
     for change in changes:
         image.apply(change)

@@ -8,7 +8,8 @@ from stacksam.core.fields import LOGIT_OUTSIDE
 from stacksam.training.augmentation import (
     as_neighbour_logits,
     change_contrast,
-    deform_mask,
+    choose_ct_window,
+    deform,
     flip_and_turn,
     mix_colours,
 )
@@ -23,10 +24,11 @@ def image():
 
 def test_grey_passes_and_colours_mix_within_their_range():
     grey = np.ones((3, 4), np.uint8)
-    assert mix_colours(grey, np.random.default_rng(0)) is grey
+    assert mix_colours([grey], np.random.default_rng(0))[0] is grey
     colours = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     for seed in SEEDS:
-        mixed = mix_colours(colours, np.random.default_rng(seed))
+        mixed, other = mix_colours([colours, colours[:, ::-1]], np.random.default_rng(seed))
+        assert np.allclose(mixed, other[:, ::-1])
         assert mixed.shape == (20, 30)
         assert (mixed >= colours.min(-1) - 1e-3).all()
         assert (mixed <= colours.max(-1) + 1e-3).all()
@@ -36,7 +38,7 @@ def test_grey_passes_and_colours_mix_within_their_range():
 def test_contrast_stays_in_range(image, value):
     image = image if value is None else np.full((64, 64), value, np.float32)
     before = image.copy()
-    changed = [change_contrast(image, np.random.default_rng(s)) for s in SEEDS]
+    changed = [change_contrast([image], np.random.default_rng(s))[0] for s in SEEDS]
     for result in changed:
         assert result.dtype == np.float32
         assert result.min() >= 0
@@ -48,13 +50,35 @@ def test_contrast_stays_in_range(image, value):
 
 def test_same_seed_same_change(image):
     mask = disc((64, 64), (30, 34), 15)
-    for change, value in (
-        (change_contrast, image),
-        (deform_mask, mask),
-        (as_neighbour_logits, mask),
+    for change, values in (
+        (change_contrast, ([image, image],)),
+        (deform, (mask, image)),
+        (as_neighbour_logits, (mask,)),
     ):
-        first, again = (change(value, np.random.default_rng(7)) for _ in range(2))
+        first, again = (change(*values, np.random.default_rng(7)) for _ in range(2))
         assert np.array_equal(first, again)
+
+
+def test_slices_of_a_stack_change_alike_apart_from_noise(image):
+    apart = 0
+    for seed in SEEDS:
+        first, second = change_contrast([image, image], np.random.default_rng(seed))
+        apart += not np.array_equal(first, second)
+        assert np.abs(first - second).mean() < 0.15
+        assert (np.corrcoef(first.ravel(), image.ravel())[0, 1] > 0) == (
+            np.corrcoef(second.ravel(), image.ravel())[0, 1] > 0
+        )
+    assert 0 < apart < len(SEEDS)
+
+
+def test_ct_windows_hold_the_object():
+    hu = np.random.default_rng(0).normal(60, 10, 500)
+    windows = [choose_ct_window(hu, (-900, 400), np.random.default_rng(s)) for s in range(200)]
+    assert 60 < windows.count((-900, 400)) < 140
+    assert (-160.0, 240.0) in windows
+    assert all(low < np.median(hu) < high for low, high in windows)
+    absent = [choose_ct_window(hu[:0], (-900, 400), np.random.default_rng(s)) for s in SEEDS]
+    assert set(absent) == {(-900, 400)}
 
 
 def test_images_and_masks_turn_together():
@@ -70,7 +94,10 @@ def test_images_and_masks_turn_together():
 
 def test_deformed_mask_is_still_the_object():
     mask = disc((64, 64), (30, 34), 15)
-    deformed = [deform_mask(mask, np.random.default_rng(s)) for s in SEEDS]
+    image = np.where(mask, 0.8, 0.2).astype(np.float32)
+    pairs = [deform(mask, image, np.random.default_rng(s)) for s in SEEDS]
+    assert all(np.array_equal(moved > 0.5, other) for other, moved in pairs)
+    deformed = [other for other, _ in pairs]
     overlaps = [overlap(mask, other) for other in deformed]
     assert min(overlaps) > 0.2
     assert 0.5 < np.mean(overlaps) < 0.98

@@ -132,7 +132,10 @@ def test_missing_pack_is_made_of_allowed_files_only(make_config, data):
     config = make_config("run", steps=1)
     text = config.read_text(encoding="utf-8")
     text = text.replace('"none"', json.dumps(data.name, ensure_ascii=False))
-    text = text.replace('"pack.npz"', '"new.npz"\nsynthetic_images = 1\nsynthetic_volumes = 0')
+    text = text.replace(
+        '"pack.npz"',
+        '"new.npz"\nsynthetic_images = 1\nsynthetic_volumes = 0\nsynthetic_patients = 0',
+    )
     config.write_text(text, encoding="utf-8")
     said = []
     train(config, progress=said.append)

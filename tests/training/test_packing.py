@@ -13,6 +13,7 @@ from stacksam.core.windows import apply_window, resolve_window
 from stacksam.training.config import DataConfig
 from stacksam.training.packing import (
     ForbiddenFileError,
+    _packed,
     check_trainable,
     load_split,
     pack,
@@ -30,7 +31,7 @@ ALLOWED = {
 
 
 def config_for(data, tmp_path, **options):
-    settings = {"synthetic_images": 0, "synthetic_volumes": 0} | options
+    settings = {"synthetic_images": 0, "synthetic_volumes": 0, "synthetic_patients": 0} | options
     return DataConfig(data, tmp_path / "läufe" / "pack.npz", **settings)
 
 
@@ -156,3 +157,26 @@ def test_full_disk_leaves_no_half_pack(items, tmp_path, monkeypatch):
 def test_split_is_the_folders_own(data):
     split = json.loads((data / "SPLIT.json").read_text(encoding="utf-8"))
     assert load_split(data) == split
+
+
+def test_ct_stays_in_hounsfield_units_beside_its_window(tmp_path):
+    hu = np.full((4, 20, 30), -1000, np.int16)
+    hu[1:3, 5:15, 5:20] = 60
+    hu[2, 8, 8] = 900
+    labels = (hu == 60).astype(np.uint16)
+    item = _packed("ct", "train", Volume(hu, spacing_zyx=(3.0, 1.0, 1.0)), labels)
+    assert item.image.dtype == np.int16
+    assert np.array_equal(item.image, hu)
+    low, high = item.window
+    assert -1000 <= low < 60 <= high <= 900
+    write_pack(tmp_path / "p.npz", [item])
+    (again,) = read_pack(tmp_path / "p.npz")
+    assert again.window == item.window
+    assert np.array_equal(again.image, hu)
+
+
+def test_other_images_are_packed_as_they_are_seen():
+    grey = np.random.default_rng(0).integers(0, 4000, (3, 20, 30)).astype(np.uint16)
+    item = _packed("cells", "train", Volume(grey), np.zeros(grey.shape, np.uint16))
+    assert item.image.dtype == np.uint8
+    assert item.window is None

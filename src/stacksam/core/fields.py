@@ -58,6 +58,19 @@ class Field:
         scale = np.array([self.height / size, self.width / size])
         return (points + 0.5) * scale + np.array([self.y, self.x]) - 0.5
 
+    def paste(self, logits: np.ndarray, plane_shape: tuple[int, int]) -> np.ndarray:
+        """Bring this field's logits back to the slice; see `paste_logits`."""
+        pasted = np.full(plane_shape, LOGIT_OUTSIDE, np.float32)
+        rows, columns = _pixels_under(self, plane_shape)
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        part = Field(rows.start, columns.start, *shape)
+        pasted[rows, columns] = _resample(logits, self, part, shape, fill=LOGIT_OUTSIDE)
+        return pasted
+
+    def visible(self, logits: np.ndarray) -> np.ndarray:
+        """The upper left part of this field's logits that can lie in the slice."""
+        return logits
+
     def contains(self, box: tuple[float, float, float, float]) -> bool:
         """Whether a half-open box lies in the field."""
         y0, x0, y1, x1 = box
@@ -197,12 +210,7 @@ def paste_logits(logits: np.ndarray, field: Field, plane_shape: tuple[int, int])
     pasted : ndarray of shape `plane_shape`, float32
         `LOGIT_OUTSIDE` outside the field.
     """
-    pasted = np.full(plane_shape, LOGIT_OUTSIDE, np.float32)
-    rows, columns = _pixels_under(field, plane_shape)
-    part = Field(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-    shape = (int(part.height), int(part.width))
-    pasted[rows, columns] = _resample(logits, field, part, shape, fill=LOGIT_OUTSIDE)
-    return pasted
+    return field.paste(logits, plane_shape)
 
 
 def move_logits(logits: np.ndarray, source: Field, target: Field) -> np.ndarray:
@@ -224,7 +232,7 @@ def move_logits(logits: np.ndarray, source: Field, target: Field) -> np.ndarray:
 
 def logits_box(logits: np.ndarray, field: Field) -> tuple[float, float, float, float] | None:
     """Half-open box in the slice of where a field's logits (h, w) are positive, None if nowhere."""
-    box = box_of(logits > 0)
+    box = box_of(field.visible(logits) > 0)
     if box is None:
         return None
     step_y, step_x = field.height / logits.shape[0], field.width / logits.shape[1]

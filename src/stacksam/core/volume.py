@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from stacksam.core.scan_info import ScanInfo
+
 AXIS_NAMES = ("z", "y", "x")
 _MAX_SAMPLED_SLICES = 32
 _MAX_PLANE_VALUES = 2**22  # a larger plane is sampled in tiles
@@ -40,11 +42,15 @@ class Volume:
         For display only.
     notes : sequence of str
         What a reader has to say about the geometry, one sentence each; kept as `notes`.
+    scan : ScanInfo, optional
+        What the file says beyond that: unit, display window, uneven slice positions, sources;
+        kept as `scan`.
 
     Raises
     ------
     ValueError
-        If the number of axes, an empty axis, the spacing or the affine do not fit.
+        If the number of axes, an empty axis, the spacing, the affine or the slice positions do
+        not fit.
     TypeError
         If the array, the spacing or the affine do not hold real numbers.
 
@@ -63,6 +69,7 @@ class Volume:
         rgb: bool = False,
         name: str = "",
         notes: Iterable[str] = (),
+        scan: ScanInfo | None = None,
     ) -> None:
         self._data = _as_stack(_as_array_like(data), bool(rgb))
         self._dtype = np.dtype(self._data.dtype).newbyteorder("=")
@@ -72,6 +79,8 @@ class Volume:
         self._fingerprint: str | None = None
         self.name = str(name)
         self.notes = tuple(notes)
+        self.scan = ScanInfo() if scan is None else scan
+        _check_slice_positions(self.scan, self.shape[0], self._affine)
 
     @property
     def data(self) -> Any:
@@ -123,6 +132,58 @@ class Volume:
         """Return the distance in mm of neighbouring slices along `axis`, or None if unknown."""
         axis = _checked_axis(axis)
         return None if self._spacing_zyx is None else self._spacing_zyx[axis]
+
+    def positions_mm(self, points_zyx: Any) -> np.ndarray:
+        """Return where voxel coordinates lie in space.
+
+        Parameters
+        ----------
+        points_zyx : array-like of shape (..., 3)
+            Integer = voxel centre. Between slices of changing distance the position is
+            interpolated, beyond the first and the last one the next step goes on.
+
+        Returns
+        -------
+        positions : ndarray of shape (..., 3), float64
+            (z, y, x) in mm, LPS; from the first voxel's centre where there is no affine.
+
+        Raises
+        ------
+        ValueError
+            If neither spacing nor affine is known.
+
+        Examples
+        --------
+        >>> Volume(np.zeros((5, 4, 4)), spacing_zyx=(2.0, 0.5, 0.5)).positions_mm([3, 1, 1])
+        array([6. , 0.5, 0.5])
+        """
+        if self._spacing_zyx is None:
+            raise ValueError("the volume has no spacing, so its voxels have no position in mm")
+        points = np.asarray(points_zyx, np.float64)
+        affine = np.diag([*self._spacing_zyx, 1.0]) if self._affine is None else self._affine
+        if self.scan.slice_positions is None:
+            return points @ affine[:3, :3].T + affine[:3, 3]
+        starts = np.asarray(self.scan.slice_positions)
+        lower = np.clip(np.floor(points[..., 0]).astype(int), 0, len(starts) - 2)
+        part = (points[..., 0] - lower)[..., np.newaxis]
+        along = (1 - part) * starts[lower] + part * starts[lower + 1]
+        return along + points[..., 1:] @ affine[:3, 1:3].T
+
+    def slice_voxel_volumes(self) -> np.ndarray | None:
+        """Return the volume of a voxel of each slice in mm³, shape (Z,), or None if unknown.
+
+        They differ where the slice distance changes: a slice then reaches half way to its
+        neighbours.
+        """
+        if self._spacing_zyx is None:
+            return None
+        matrix = np.diag(self._spacing_zyx) if self._affine is None else self._affine[:3, :3]
+        if self.scan.slice_positions is None:
+            return np.full(self.shape[0], abs(float(np.linalg.det(matrix))))
+        pixel_area = np.cross(matrix[:, 1], matrix[:, 2])
+        gaps = np.abs(np.diff(np.asarray(self.scan.slice_positions) @ pixel_area))
+        ends = np.concatenate([gaps[:1], gaps, gaps[-1:]])
+        return (ends[:-1] + ends[1:]) / 2
 
     def read_slice(self, index: int, axis: int = 0) -> np.ndarray:
         """Compute one slice, and only that one.
@@ -305,6 +366,19 @@ def _checked_affine(affine: Any) -> np.ndarray:
     if (lengths == 0).any() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
         raise ValueError("affine cannot be inverted; its 3x3 part has to span all three axes")
     return matrix
+
+
+def _check_slice_positions(scan: ScanInfo, count: int, affine: np.ndarray | None) -> None:
+    if scan.slice_positions is None:
+        return
+    positions = _as_floats(scan.slice_positions, "slice_positions")
+    if positions.shape != (count, 3) or count < 2 or not np.isfinite(positions).all():
+        raise ValueError(
+            f"slice_positions have shape {positions.shape}; expected finite numbers of shape "
+            f"({count}, 3), one place per slice of at least two"
+        )
+    if affine is None:
+        raise ValueError("slice_positions are given without an affine; give both")
 
 
 def _resolve_spacing(

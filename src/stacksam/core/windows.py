@@ -65,9 +65,10 @@ def resolve_window(volume: Volume, spec: WindowSpec = "auto") -> Window:
     Parameters
     ----------
     volume : Volume
-    spec : {"auto", "full"}, a preset's name, (low, high) or Window
+    spec : {"auto", "full", "file"}, a preset's name, (low, high) or Window
         ``auto`` takes the 0.5 and 99.5 percentiles of a bounded, seeded sample of the stack,
-        ``full`` the sample's extremes; both ignore padding values, NaN and infinities.
+        ``full`` the sample's extremes; both ignore padding values, NaN and infinities. ``file``
+        is the display window the file asks for (DICOM), or ``auto`` where it has none.
 
     Returns
     -------
@@ -83,8 +84,10 @@ def resolve_window(volume: Volume, spec: WindowSpec = "auto") -> Window:
     if isinstance(spec, str):
         if spec in PRESETS:
             return PRESETS[spec]
-        if spec not in ("auto", "full"):
-            names = ", ".join(["auto", "full", *PRESETS])
+        if spec == "file" and volume.scan.window is not None:
+            return Window(*volume.scan.window)
+        if spec not in ("auto", "full", "file"):
+            names = ", ".join(["auto", "full", "file", *PRESETS])
             raise ValueError(
                 f"window {spec!r} is unknown; choose one of {names} or give (low, high)"
             )

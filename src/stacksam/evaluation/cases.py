@@ -15,13 +15,14 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
 from stacksam.core.masks import largest_component
 from stacksam.evaluation.datasets import Item
+from stacksam.evaluation.thinning import FULL_STACK, LEAST_KEPT, Thinning
 
 MIN_PIXELS = 30
 MAX_PART = 0.95
@@ -47,6 +48,8 @@ class Case:
         Shape of the file's volume.
     spacing_zyx : tuple of 3 floats, or None
         In mm; set once the image has been opened.
+    score_step : int
+        Every so many slices, from the first one of the stack on, one is scored.
     """
 
     item: Item
@@ -56,6 +59,7 @@ class Case:
     crop: np.ndarray
     shape: tuple[int, int, int]
     spacing_zyx: tuple[float, float, float] | None = None
+    score_step: int = 1
 
     def truth(self) -> np.ndarray:
         """The whole object, bool (Z, Y, X)."""
@@ -84,9 +88,27 @@ class Case:
         """Pixels of the object on the prompted slice."""
         return int(np.count_nonzero(self.crop[self.index - self.corner[0]]))
 
+    def thinned(self, thinning: Thinning) -> Case:
+        """The same object in the thinned stack; its prompted slice has to be among those kept."""
+        (z, y, x), every = self.corner, thinning.every
+        first = -(-z // every)
+        return replace(
+            self,
+            index=self.index // every,
+            corner=(first, y, x),
+            crop=self.crop[first * every - z :: every],
+            shape=(-(-self.shape[0] // every), *self.shape[1:]),
+            score_step=thinning.score_step,
+        )
+
 
 def choose_cases(
-    items: Iterable[Item], limit: int, seed: int = 0, *, in_3d: bool = False
+    items: Iterable[Item],
+    limit: int,
+    seed: int = 0,
+    *,
+    in_3d: bool = False,
+    thinning: Thinning = FULL_STACK,
 ) -> list[Case]:
     """Choose up to `limit` objects of each data set.
 
@@ -103,6 +125,9 @@ def choose_cases(
     in_3d : bool
         True: whole objects of volumes, over at least `MIN_SLICES` slices; 2D files are passed over.
         False: the object's largest piece on the slice where it is largest.
+    thinning : Thinning
+        For whole objects: those of the full stack that keep enough slices, as they are in the
+        thinned one.
 
     Returns
     -------
@@ -119,8 +144,9 @@ def choose_cases(
     labels = _Labels(LABELS_BUDGET)
     for _, files in sorted(by_dataset.items()):
         order = sorted(files, key=lambda f: (_rng(seed, f.key).random(), f.key))
-        streams = [_cases_of(item, labels, seed, in_3d) for item in order]
-        cases += _take_in_turn(streams, limit)
+        streams = [_cases_of(item, labels, seed, in_3d, thinning.kept_at) for item in order]
+        taken = _take_in_turn(streams, limit)
+        cases += taken if thinning.is_off else [case.thinned(thinning) for case in taken]
     return sorted(cases, key=lambda c: (c.item.key, c.label_id))
 
 
@@ -160,24 +186,36 @@ def _take_in_turn(streams: list[Iterator[Case]], limit: int) -> list[Case]:
     return taken
 
 
-def _cases_of(item: Item, labels: _Labels, seed: int, in_3d: bool) -> Iterator[Case]:
+def _cases_of(item: Item, labels: _Labels, seed: int, in_3d: bool, kept_at: int) -> Iterator[Case]:
     """The file's usable objects in a seeded order, made one by one."""
     boxes = ndimage.find_objects(labels(item))
     present = [i for i, box in enumerate(boxes, start=1) if box is not None]
     for label_id in _rng(seed, "labels of " + item.key).permutation(present).tolist():
-        case = _case(item, labels(item), label_id, boxes[label_id - 1], in_3d)
-        if case is not None and (not in_3d or len(case.slices) >= MIN_SLICES):
+        case = _case(item, labels(item), label_id, boxes[label_id - 1], in_3d, kept_at)
+        if case is not None and (not in_3d or _is_long_enough(case, kept_at)):
             yield case
 
 
+def _is_long_enough(case: Case, kept_at: int) -> bool:
+    if kept_at == 1:
+        return len(case.slices) >= MIN_SLICES
+    return sum(index % kept_at == 0 for index in case.slices) >= LEAST_KEPT
+
+
 def _case(
-    item: Item, labels: np.ndarray, label_id: int, box: tuple[slice, ...], in_3d: bool
+    item: Item,
+    labels: np.ndarray,
+    label_id: int,
+    box: tuple[slice, ...],
+    in_3d: bool,
+    kept_at: int = 1,
 ) -> Case | None:
     crop = labels[box] == label_id
     if np.count_nonzero(crop) < MIN_PIXELS:
         return None
     crop, corner = _cut(_largest_3d(crop), tuple(s.start for s in box))
     areas = crop.sum(axis=(1, 2))
+    areas[(corner[0] + np.arange(len(areas))) % kept_at > 0] = 0  # the prompted slice is kept
     deepest = int(np.argmax(areas))
     index = corner[0] + deepest
     if not in_3d:

@@ -11,7 +11,8 @@ import numpy as np
 
 from stacksam.core.errors import WriteError
 from stacksam.core.metrics import dice
-from stacksam.evaluation.pictures import page, three_planes
+from stacksam.evaluation.drawing import page
+from stacksam.evaluation.pictures import three_planes
 
 FOLDER = Path(__file__).parent.parent / "sample_data"
 PICTURE = "demo.png"

@@ -10,10 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stacksam.core.metrics import boundary_distance, dice, iou, precision_recall
+
+if TYPE_CHECKING:
+    from stacksam.evaluation.confidence import SliceScore
 
 Figures = dict[str, float]
 
@@ -33,10 +37,16 @@ class Outcome:
     figures : dict of name to float
     shown : dict of slice index to ndarray (Y, X), bool
         The result on the slices that a picture of the case shows.
+    slices : tuple of SliceScore
+        Confidence and IoU by slice, where the protocol asks for them.
+    stack : ndarray of shape (Z, Y, X), bool, or None
+        The whole result, where a picture shows planes through it.
     """
 
     figures: Figures
     shown: dict[int, np.ndarray] = field(default_factory=dict)
+    slices: tuple[SliceScore, ...] = ()
+    stack: np.ndarray | None = None
 
 
 def compare(

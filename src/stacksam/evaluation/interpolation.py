@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage
 
-from stacksam.evaluation.figures import window_of
+from stacksam.core.shape_interpolation import masks_between
 
 
 def interpolate_stack(
@@ -50,30 +49,11 @@ def interpolate_stack(
         between = range(low + 1, high)
         sources = [i for i in (low, high) if is_full.get(i)]
         if len(sources) == 2:
-            for index, mask in _blend(masks[low], masks[high], low, high):
+            blended = masks_between(masks[low], masks[high], len(between))
+            for index, mask in zip(between, blended, strict=True):
                 stack[index] = mask
         elif sources:
             stack[[i for i in between if i in believed]] = masks[sources[0]]
     for index, mask in masks.items():
         stack[index] = mask
     return stack
-
-
-def _blend(
-    first: np.ndarray, last: np.ndarray, low: int, high: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """The slices between two masks; all lie in the box around both."""
-    window = window_of(first, last)
-    from_first, from_last = (_signed_distance(m[window]) for m in (first, last))
-    for index in range(low + 1, high):
-        part = (index - low) / (high - low)
-        mask = np.zeros(first.shape, dtype=bool)
-        mask[window] = (1 - part) * from_first + part * from_last > 0
-        yield index, mask
-
-
-def _signed_distance(mask: np.ndarray) -> np.ndarray:
-    """Positive inside; what lies beyond the array is outside."""
-    padded = np.pad(mask, 1)
-    inside, outside = (ndimage.distance_transform_edt(m) for m in (padded, ~padded))
-    return (inside - outside)[1:-1, 1:-1]

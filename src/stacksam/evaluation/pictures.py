@@ -6,31 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from stacksam.core.windows import WindowSpec, apply_window, resolve_window
+from stacksam.evaluation.drawing import COLOURS, GAP, TEXT, below, beside, font, text_line
 
 if TYPE_CHECKING:
     from stacksam.core.volume import Volume
 
-FOOTER = "Research use only, not a medical device"
-COLOURS = (
-    (230, 60, 60),
-    (70, 200, 90),
-    (80, 140, 255),
-    (255, 190, 40),
-    (210, 90, 230),
-    (60, 210, 220),
-    (255, 130, 60),
-    (170, 220, 60),
-    (255, 120, 170),
-    (160, 150, 255),
-)
 _SIDE = 380  # px, the longest side of a plane
-_GAP = 16
-_TEXT = 15
 _LEGEND_ROWS = 16
 
 
@@ -86,21 +72,8 @@ def three_planes(
         outlined = _outlined(grey, np.take(labels, index, axis), volume, axis, scale)
         planes.append(_captioned(outlined, f"{_plane_names(volume)[axis]}, slice {index}"))
     ids = [int(i) for i in np.unique(labels) if i] if names is None else sorted(names)
-    picture = _beside([*planes, _legend(ids, names or {}, scores or {})])
-    return _below([_line(title, 20), picture]) if title else picture
-
-
-def page(pictures: Sequence[Image.Image], footer: str = FOOTER) -> Image.Image:
-    """Put pictures under each other on white, with a margin and a footer.
-
-    Returns
-    -------
-    picture : PIL.Image.Image, RGB
-    """
-    content = _below([*pictures, _line(footer, _TEXT, (110, 110, 110))])
-    sheet = Image.new("RGB", (content.width + 2 * _GAP, content.height + 2 * _GAP), "white")
-    sheet.paste(content, (_GAP, _GAP))
-    return sheet
+    picture = beside([*planes, _legend(ids, names or {}, scores or {})])
+    return below([text_line(title, 20), picture]) if title else picture
 
 
 def _pixels_per_mm(volume: Volume) -> float:
@@ -164,47 +137,16 @@ def _legend(
     ]
     columns = -(-len(ids) // _LEGEND_ROWS) or 1
     rows = -(-len(ids) // columns)
-    line = _TEXT + 9
-    column = 2 * _GAP + _TEXT + round(max((_font(_TEXT).getlength(t) for t in texts), default=0))
+    line = TEXT + 9
+    column = 2 * GAP + TEXT + round(max((font(TEXT).getlength(t) for t in texts), default=0))
     legend = Image.new("RGB", (columns * column, max(1, rows * line)), "white")
     draw = ImageDraw.Draw(legend)
     for place, (label_id, text) in enumerate(zip(ids, texts, strict=True)):
         x, y = place // rows * column, place % rows * line
-        draw.rectangle((x, y + 3, x + _TEXT, y + 3 + _TEXT), fill=colour_of(label_id))
-        draw.text((x + _TEXT + 8, y), text, fill="black", font=_font(_TEXT))
+        draw.rectangle((x, y + 3, x + TEXT, y + 3 + TEXT), fill=colour_of(label_id))
+        draw.text((x + TEXT + 8, y), text, fill="black", font=font(TEXT))
     return legend
 
 
 def _captioned(picture: Image.Image, caption: str) -> Image.Image:
-    return _below([picture, _line(caption, _TEXT)], gap=4)
-
-
-def _line(text: str, size: int, colour: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
-    _, _, right, bottom = _font(size).getbbox(text)
-    line = Image.new("RGB", (max(1, round(right)), round(bottom) + 4), "white")
-    ImageDraw.Draw(line).text((0, 0), text, fill=colour, font=_font(size))
-    return line
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=size)
-
-
-def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
-    width = sum(p.width for p in pictures) + _GAP * (len(pictures) - 1)
-    sheet = Image.new("RGB", (width, max(p.height for p in pictures)), "white")
-    x = 0
-    for picture in pictures:
-        sheet.paste(picture, (x, 0))
-        x += picture.width + _GAP
-    return sheet
-
-
-def _below(pictures: Sequence[Image.Image], gap: int = _GAP) -> Image.Image:
-    height = sum(p.height for p in pictures) + gap * (len(pictures) - 1)
-    sheet = Image.new("RGB", (max(p.width for p in pictures), height), "white")
-    y = 0
-    for picture in pictures:
-        sheet.paste(picture, (0, y))
-        y += picture.height + gap
-    return sheet
+    return below([picture, text_line(caption, TEXT)], gap=4)

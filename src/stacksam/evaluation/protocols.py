@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from stacksam.evaluation.calibration import PREDICTED
 from stacksam.evaluation.cases import Case
 from stacksam.evaluation.figures import COMPARED, Outcome
 from stacksam.evaluation.slice_protocols import (
@@ -77,8 +79,8 @@ class Protocol:
 
 
 PROTOCOLS: dict[str, Protocol] = {
-    "click": Protocol(run_click, "iou", baselines=CLICK_BASELINES),
-    "box": Protocol(run_box, "iou", baselines=BOX_BASELINES),
+    "click": Protocol(run_click, "iou", (*COMPARED, PREDICTED), baselines=CLICK_BASELINES),
+    "box": Protocol(run_box, "iou", (*COMPARED, PREDICTED), baselines=BOX_BASELINES),
     "iterative": Protocol(
         run_iterative, "iou@click+4", _CLICK_FIGURES, baselines=ITERATIVE_BASELINES, step="clicks"
     ),
@@ -86,15 +88,22 @@ PROTOCOLS: dict[str, Protocol] = {
         run_propagate,
         "dice",
         ("dice", *(name for name in COMPARED if name != "dice")),
+        ("model", "micro_sam_rule"),
         baselines=PROPAGATE_BASELINES,
         in_3d=True,
         limit=5,
     ),
     "propagate-k": Protocol(
-        run_propagate_k, "dice@3", _K_FIGURES, step="corrected slices", in_3d=True, limit=5
+        run_propagate_k,
+        "dice@3",
+        _K_FIGURES,
+        ("model", "interpolation", "micro_sam_rule"),
+        step="corrected slices",
+        in_3d=True,
+        limit=5,
     ),
     "interpolate": Protocol(
-        run_propagate_k,
+        partial(run_propagate_k, with_rule=False),
         "dice@3",
         _K_FIGURES,
         ("interpolation", "model"),
@@ -103,4 +112,4 @@ PROTOCOLS: dict[str, Protocol] = {
         limit=5,
     ),
 }
-"""By name. The last two run the same; the one reports propagation, the other both side by side."""
+"""By name. The last two run the same; the one is about propagation, the other interpolation."""

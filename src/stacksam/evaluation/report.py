@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stacksam.evaluation.calibration import Calibration, PlattScaling, calibration_of
+from stacksam.evaluation.confidence import SliceScore, confidence_table
 from stacksam.evaluation.figures import COMPARED, SIZES, Figures, size_class, steps_of
+from stacksam.evaluation.thinning import FULL_STACK, Thinning
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from stacksam.evaluation.views import StackView
 
 RESAMPLES = 2000
 MODEL = "model"
@@ -32,6 +37,8 @@ class Score:
     ----------
     area : int
         Pixels of the object on the prompted slice.
+    slices : tuple of SliceScore
+        Confidence and IoU by slice, where the protocol has them.
     """
 
     dataset: str
@@ -44,6 +51,7 @@ class Score:
     figures: Figures
     modality: str = "unknown"
     area: int = 0
+    slices: tuple[SliceScore, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +104,12 @@ class Report:
         What the figures' steps count, "" if there are none.
     views : tuple of View
         The subject's objects, for the picture.
+    stack_views : tuple of StackView
+        The same in their stacks, where the protocol keeps them.
+    thinning : Thinning
+        Which slices of the stacks were kept.
+    scaling : PlattScaling or None
+        Of the predicted IoU, from the val side.
     """
 
     protocol: str
@@ -110,6 +124,9 @@ class Report:
     subject: str = MODEL
     step: str = ""
     views: tuple[View, ...] = field(default=(), repr=False, compare=False)
+    stack_views: tuple[StackView, ...] = field(default=(), repr=False, compare=False)
+    thinning: Thinning = FULL_STACK
+    scaling: PlattScaling | None = None
 
     @property
     def methods(self) -> list[str]:
@@ -176,6 +193,16 @@ class Report:
         means = {k: self.mean(method, f"{name}@{k}", group) for k in steps_of(every, name)}
         return {k: mean for k, mean in means.items() if mean is not None}
 
+    @cached_property
+    def confidence(self) -> dict[str, Any]:
+        """How confidence and slice IoU agree; see `confidence_table`."""
+        return confidence_table(self.scores, _KINDS)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """How well IoU is predicted; None where nothing predicts it."""
+        return calibration_of(self.scores, self.scaling)
+
     def _values(
         self, method: str, figure: str, keep: Callable[[Score], bool]
     ) -> dict[str, np.ndarray]:
@@ -207,7 +234,12 @@ class Report:
             method: {figure: self._figure_dict(method, figure) for figure in self.figures(method)}
             for method in sorted(self.methods)
         }
+        calibration = self.calibration
         return {
+            "calibration": {} if calibration is None else calibration.to_dict(),
+            "confidence": _rounded(self.confidence),
+            "every": self.thinning.every,
+            "kept_at": self.thinning.kept_at,
             "limit": self.limit,
             "main": self.main,
             "methods": methods,
@@ -235,10 +267,18 @@ class Report:
         return report_text(self)
 
     def to_picture(self) -> Image.Image:
-        """Curves or bars, and the best, median and worst objects; see `report_pictures`."""
+        """Curves or bars, and the best, median and worst objects.
+
+        See `report_pictures`, and `stack_pictures` for objects in their stacks.
+        """
         from stacksam.evaluation.report_pictures import report_picture
 
-        return report_picture(self)
+        if not self.stack_views:
+            return report_picture(self)
+        from stacksam.evaluation.drawing import below
+        from stacksam.evaluation.stack_pictures import stack_picture
+
+        return below([report_picture(replace(self, views=())), stack_picture(self)], gap=0)
 
 
 _KINDS: dict[str, Callable[[Score], bool]] = {
@@ -281,7 +321,18 @@ def _score_dict(score: Score) -> dict[str, Any]:
         "method": score.method,
         "modality": score.modality,
         "size": size_class(score.area),
+        "slices": [
+            [s.index, _round(s.confidence), _round(s.iou), s.n_true, s.n_found]
+            for s in score.slices
+        ],
     }
+
+
+def _rounded(content: Any) -> Any:
+    """Nested dictionaries with rounded numbers; whole ones stay whole."""
+    if isinstance(content, dict):
+        return {key: _rounded(value) for key, value in sorted(content.items())}
+    return content if isinstance(content, int) else _round(content)
 
 
 def _round(value: float) -> float:

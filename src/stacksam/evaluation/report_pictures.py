@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from stacksam.evaluation.pictures import COLOURS, _below, _beside, _font, _line, page
+from stacksam.evaluation.drawing import COLOURS, below, beside, font, page, text_line
 
 if TYPE_CHECKING:
     from stacksam.evaluation.report import Report, View
@@ -63,7 +63,7 @@ def report_picture(report: Report) -> Image.Image:
             f": {report.main} {mean.value:.3f} ({mean.low:.3f} - {mean.high:.3f}), "
             f"{mean.n_datasets} data sets, {mean.n} objects"
         )
-    parts = [_line(title, _LARGE), _legend(report)]
+    parts = [text_line(title, _LARGE), _legend(report)]
     if report.step:
         parts.append(_curves(report))
     parts.append(_chart(report))
@@ -84,8 +84,8 @@ def _legend(report: Report) -> Image.Image:
     pieces = []
     for text, colour in entries:
         dot = Image.new("RGB", (_MEDIUM, _MEDIUM), colour)
-        pieces += [dot, _line(text, _MEDIUM)]
-    return _beside(pieces)
+        pieces += [dot, text_line(text, _MEDIUM)]
+    return beside(pieces)
 
 
 def _curves(report: Report) -> Image.Image:
@@ -96,7 +96,7 @@ def _curves(report: Report) -> Image.Image:
         curves = {m: curve for m, curve in curves.items() if curve}
         if curves:
             plots.append(_curve_plot(report, group, curves))
-    return _beside(plots) if plots else Image.new("RGB", (1, 1), "white")
+    return beside(plots) if plots else Image.new("RGB", (1, 1), "white")
 
 
 def _curve_plot(report: Report, group: str, curves: dict) -> Image.Image:
@@ -107,7 +107,7 @@ def _curve_plot(report: Report, group: str, curves: dict) -> Image.Image:
     _draw_grid(draw, axes)
     for step in sorted(set(steps)):
         x, y = axes.at(step, 0)
-        draw.text((x - 4, y + 4), str(step), fill="black", font=_font(_SMALL))
+        draw.text((x - 4, y + 4), str(step), fill="black", font=font(_SMALL))
     for method, curve in reversed(curves.items()):
         colour = colour_of_method(report, method)
         low = [axes.at(k, mean.low) for k, mean in curve.items()]
@@ -122,14 +122,14 @@ def _curve_plot(report: Report, group: str, curves: dict) -> Image.Image:
     sets = max(m.n_datasets for curve in curves.values() for m in curve.values())
     name = report.main.partition("@")[0]
     caption = f"{name} over {report.step}, {group}: {sets} sets, {n} objects"
-    return _below([_line(caption, _SMALL), plot], gap=2)
+    return below([text_line(caption, _SMALL), plot], gap=2)
 
 
 def _draw_grid(draw: ImageDraw.ImageDraw, axes: _Axes) -> None:
     for tenth in range(0, 11, 2):
         left, right = axes.at(axes.x_low, tenth / 10), axes.at(axes.x_high, tenth / 10)
         draw.line([left, right], fill=_PALE)
-        draw.text((8, left[1] - 7), f"{tenth / 10:.1f}", fill=_GREY, font=_font(_SMALL))
+        draw.text((8, left[1] - 7), f"{tenth / 10:.1f}", fill=_GREY, font=font(_SMALL))
 
 
 def _chart(report: Report) -> Image.Image:
@@ -147,7 +147,7 @@ def _chart(report: Report) -> Image.Image:
         n = max((t[name][1] for t in tables.values() if name in t), default=0)
         star = " *" if groups[name][2] else ""
         text = f"{name}{star} ({n})"
-        draw.text((0, y - 8), text, fill="black", font=_font(_SMALL))
+        draw.text((0, y - 8), text, fill="black", font=font(_SMALL))
         draw.line((left, y, left + width, y), fill=_PALE)
         if name in spans:
             low, high = (left + width * v / top for v in spans[name])
@@ -158,9 +158,9 @@ def _chart(report: Report) -> Image.Image:
                 draw.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour_of_method(report, method))
     for fifth in range(6):
         x, value = left + width * fifth / 5, top * fifth / 5
-        draw.text((x - 8, row * len(names) + 6), f"{value:.1f}", fill=_GREY, font=_font(_SMALL))
+        draw.text((x - 8, row * len(names) + 6), f"{value:.1f}", fill=_GREY, font=font(_SMALL))
     caption = f"{report.main} by data set (objects); * unseen in training"
-    return _below([_line(caption, _MEDIUM), chart], gap=4)
+    return below([text_line(caption, _MEDIUM), chart], gap=4)
 
 
 def _sheet(views: Sequence[View]) -> list[Image.Image]:
@@ -169,8 +169,8 @@ def _sheet(views: Sequence[View]) -> list[Image.Image]:
     rows = {"best": ordered[::-1], "median": middle, "worst": ordered}
     parts = []
     for name, candidates in rows.items():
-        parts.append(_line(name, _LARGE))
-        parts.append(_beside([_drawn(view) for view in _one_of_each(candidates)]))
+        parts.append(text_line(name, _LARGE))
+        parts.append(beside([_drawn(view) for view in _one_of_each(candidates)]))
     return parts
 
 
@@ -187,8 +187,8 @@ def _drawn(view: View) -> Image.Image:
         _outlined(image, truth, result)
         for image, truth, result in zip(view.images, view.truths, view.results, strict=True)
     ]
-    captions = [_line(line, _SMALL) for line in view.title.split("\n")]
-    return _below([_beside(tiles), *captions], gap=2)
+    captions = [text_line(line, _SMALL) for line in view.title.split("\n")]
+    return below([beside(tiles), *captions], gap=2)
 
 
 def _outlined(image: np.ndarray, truth: np.ndarray, result: np.ndarray) -> Image.Image:

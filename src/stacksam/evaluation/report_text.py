@@ -12,13 +12,61 @@ if TYPE_CHECKING:
 def report_text(report: Report) -> str:
     """Means over data sets with intervals, then the main figure of each data set.
 
-    The main figure is listed for every group of objects, the others for all objects.
+    The main figure is listed for every group of objects, the others for all objects. Where there
+    are such, how confidence and IoU agree, and how well IoU is predicted.
     """
     head = (
         f"{report.protocol} on {report.split}, model {report.model}: up to {report.limit} objects "
         f"per data set, seed {report.seed}, {report.seconds:.0f} s"
     )
-    return "\n\n".join([head, _means(report), _groups(report), _datasets(report)]) + "\n"
+    parts = [head, _thinning(report), _means(report), _groups(report), _datasets(report)]
+    parts += [_confidence(report), _calibration(report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _thinning(report: Report) -> str:
+    every, kept_at = report.thinning.every, report.thinning.kept_at
+    if report.thinning.is_off:
+        return ""
+    return f"slices kept: every {every}; objects and scores by those kept at every {kept_at}"
+
+
+def _confidence(report: Report) -> str:
+    """By data set and as means, all slices and those on which something was found."""
+    table = report.confidence
+    if not table:
+        return ""
+    head = ("confidence", "Spearman", "slices", "least certain in worst quarter", "objects")
+    rows: list[tuple[str, ...]] = [(*head, "Spearman, found", "least certain, found")]
+    means = {f"mean {group}": entry for group, entry in table["means"].items()}
+    for name, entry in {**table["datasets"], **means}.items():
+        cells = [
+            _number(entry, figure)
+            for figure in ("spearman", "n_slices", "least_certain_in_worst_quarter", "n_objects")
+        ]
+        found = ("spearman_of_found", "least_certain_in_worst_quarter_of_found")
+        rows.append((name, *cells, *(_number(entry, figure) for figure in found)))
+    share = table["means"]["all"].get("least_certain_in_worst_quarter_of_all")
+    text = "" if share is None else f"\nof all objects: least certain in worst quarter {share:.3f}"
+    return _table(rows) + text
+
+
+def _number(entry: dict[str, float], name: str) -> str:
+    value = entry.get(name)
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+def _calibration(report: Report) -> str:
+    """The expected calibration error of the predicted IoU, over all predictions."""
+    calibration = report.calibration
+    if calibration is None:
+        return ""
+    text = f"predicted IoU: expected calibration error {calibration.error():.3f}"
+    if calibration.scaling is not None:
+        text += f", calibrated on val {calibration.error(is_scaled=True):.3f}"
+    return f"{text} ({len(calibration.predicted)} predictions, {len(calibration.bins())} bins)"
 
 
 def _means(report: Report) -> str:

@@ -15,16 +15,19 @@ import numpy as np
 
 from stacksam.core.errors import ReadError
 from stacksam.core.windows import apply_window, resolve_window, to_grey
+from stacksam.evaluation.calibration import PREDICTED, PlattScaling, calibration_of
 from stacksam.evaluation.cases import Case, choose_cases
-from stacksam.evaluation.datasets import Item, find_items
-from stacksam.evaluation.figures import Outcome, window_of
+from stacksam.evaluation.datasets import find_items
+from stacksam.evaluation.figures import Outcome
 from stacksam.evaluation.protocols import PROTOCOLS, Protocol
 from stacksam.evaluation.report import Report, Score, View
+from stacksam.evaluation.thinning import Thinning
+from stacksam.evaluation.views import ReadImage, StackView, slice_view, stack_view
 
 if TYPE_CHECKING:
     from stacksam.core.volume import Volume
 
-VIEW_SIDE = 320
+MakeSession = Callable[["Volume", Any], Any]
 
 
 def evaluate(
@@ -36,7 +39,10 @@ def evaluate(
     seed: int = 0,
     baselines: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    make_session: Callable[[Volume, Any], Any] | None = None,
+    make_session: MakeSession | None = None,
+    every: int = 1,
+    kept_at: int | None = None,
+    calibrate: bool = False,
 ) -> Report:
     """Measure a model on the objects of a folder of data sets.
 
@@ -61,6 +67,12 @@ def evaluate(
         Called with (objects done, objects in all).
     make_session : callable, optional
         Called with (volume, model) for each file; `stacksam.Session` by default.
+    every, kept_at : int, optional
+        For protocols on stacks: keep every so many slices only, and ask for the objects that keep
+        enough slices at `kept_at`; see `Thinning`.
+    calibrate : bool
+        For protocols with one prediction: run the val side as well, calibrate the predicted IoU
+        there, and report how well that holds.
 
     Returns
     -------
@@ -69,31 +81,37 @@ def evaluate(
     Raises
     ------
     ValueError
-        If the protocol or split is unknown, `limit` is below 1, or there is nothing to run.
+        If the protocol or split is unknown, `limit` is below 1, there is nothing to run, or an
+        option does not fit the protocol.
     ReadError
         If the folder cannot be used, or no object in it fits the protocol.
     """
     chosen = _protocol(protocol)
     if model is None and not (baselines and chosen.baselines):
         raise ValueError(f"there is nothing to run for {protocol}: no model and no baselines")
+    thinning = Thinning(every, kept_at or 0)
+    if not thinning.is_off and not chosen.in_3d:
+        raise ValueError(f"{protocol} looks at single slices; every is for protocols on stacks")
     start = time.perf_counter()
     limit = chosen.limit if limit is None else limit
-    cases = choose_cases(find_items(data, split), limit, seed, in_3d=chosen.in_3d)
+    scaling = None
+    if calibrate:
+        _check_calibration(protocol, chosen, model, split)
+        val = evaluate(data, model, protocol, "val", limit, seed, False, progress, make_session)
+        scaling = _scaling_of(val)
+    items = find_items(data, split)
+    cases = choose_cases(items, limit, seed, in_3d=chosen.in_3d, thinning=thinning)
     if not cases:
         name = os.path.basename(os.path.abspath(data))
         raise ReadError(f"no object in {name} fits {protocol} on {split}; choose other data")
     scores: list[Score] = []
-    views: list[View] = []
-    done = 0
-    for item, group in groupby(cases, key=lambda c: c.item):
-        of_file = list(group)
-        for scored, seen in _score_file(item, of_file, chosen, model, baselines, make_session):
-            scores += scored
-            views += seen
-            done += 1
-            if progress is not None:
-                progress(done, len(cases))
-        gc.collect()  # a session may be part of a cycle; its embeddings must not outlive the file
+    views: list[View | StackView] = []
+    by_case = _score_files(cases, thinning, chosen, model, baselines, make_session)
+    for done, (scored, seen) in enumerate(by_case, start=1):
+        scores += scored
+        views += seen
+        if progress is not None:
+            progress(done, len(cases))
     return Report(
         protocol=protocol,
         split=split,
@@ -106,8 +124,26 @@ def evaluate(
         shown=chosen.shown,
         subject=chosen.methods[0],
         step=chosen.step,
-        views=tuple(views),
+        views=tuple(v for v in views if isinstance(v, View)),
+        stack_views=tuple(v for v in views if isinstance(v, StackView)),
+        thinning=thinning,
+        scaling=scaling,
     )
+
+
+def _check_calibration(name: str, protocol: Protocol, model: Any, split: str) -> None:
+    if PREDICTED not in protocol.shown:
+        raise ValueError(f"{name} has no predicted IoU to calibrate; use click or box")
+    if model is None:
+        raise ValueError("there is no model whose predicted IoU could be calibrated; give one")
+    if split == "val":
+        raise ValueError("the predicted IoU is calibrated on val; evaluate another split")
+
+
+def _scaling_of(report: Report) -> PlattScaling:
+    calibration = calibration_of(report.scores)
+    assert calibration is not None
+    return PlattScaling.fit(calibration.predicted, calibration.true)
 
 
 def _protocol(name: str) -> Protocol:
@@ -120,25 +156,40 @@ def _name_of(model: Any) -> str:
     return "none" if model is None else str(getattr(model, "name", type(model).__name__))
 
 
-def _score_file(
-    item: Item,
+def _score_files(
     cases: list[Case],
+    thinning: Thinning,
     protocol: Protocol,
     model: Any,
     baselines: bool,
-    make_session: Callable[[Volume, Any], Any] | None,
-) -> Iterator[tuple[list[Score], list[View]]]:
-    """The scores and the picture of one object after the other.
+    make_session: MakeSession | None,
+) -> Iterator[tuple[list[Score], list[View | StackView]]]:
+    """The scores and the views of one object after the other, with one session for each file."""
+    for item, group in groupby(cases, key=lambda c: c.item):
+        volume = thinning.thin(item.read_volume())
+        of_file = list(group)
+        session = _session_for(volume, of_file, model, make_session)
+        yield from _score_file(volume, of_file, protocol, session, baselines)
+        del volume, session
+        gc.collect()  # a session may be part of a cycle; its embeddings must not outlive the file
 
-    Volume, session and their embeddings live as long as this runs.
-    """
-    volume = item.read_volume()
+
+def _session_for(
+    volume: Volume, cases: list[Case], model: Any, make_session: MakeSession | None
+) -> Any:
+    """A session for the objects of a file, None without a model."""
     if volume.shape != cases[0].shape:
         raise ReadError(
-            f"{item.path.name} has shape {volume.shape}, but its labels {cases[0].shape}; "
+            f"{cases[0].item.path.name} has shape {volume.shape}, but its labels {cases[0].shape}; "
             "image and mask have to agree"
         )
-    session = None if model is None else (make_session or _new_session)(volume, model)
+    return None if model is None else (make_session or _new_session)(volume, model)
+
+
+def _score_file(
+    volume: Volume, cases: list[Case], protocol: Protocol, session: Any, baselines: bool
+) -> Iterator[tuple[list[Score], list[View | StackView]]]:
+    """The scores and the views of one object of a file after the other."""
     read_image = _grey_reader(volume)
     for object_id, plain in enumerate(cases, start=1):
         case = replace(plain, spacing_zyx=volume.spacing_zyx)
@@ -151,12 +202,13 @@ def _score_file(
             outcomes |= {
                 name: run(read_image, case) for name, run in sorted(protocol.baselines.items())
             }
-        views = [
-            _view(case, outcomes[method], protocol.main, read_image)
-            for method in protocol.methods[:1]
-            if method in outcomes
-        ]
-        yield [_score(case, method, o.figures) for method, o in outcomes.items()], views
+        views: list[View | StackView] = []
+        subject = outcomes.get(protocol.methods[0])
+        if subject is not None:
+            views.append(slice_view(case, subject, protocol.main, read_image))
+            if subject.stack is not None:
+                views.append(stack_view(case, subject, protocol.main, read_image))
+        yield [_score(case, method, outcome) for method, outcome in outcomes.items()], views
 
 
 def _new_session(volume: Volume, model: Any) -> Any:
@@ -165,48 +217,17 @@ def _new_session(volume: Volume, model: Any) -> Any:
     return Session(volume, model, window="auto")
 
 
-def _grey_reader(volume: Volume) -> Callable[[int], np.ndarray]:
+def _grey_reader(volume: Volume) -> ReadImage:
     window = resolve_window(volume, "auto")
 
     @lru_cache(maxsize=8)
-    def read_image(index: int) -> np.ndarray:
-        return to_grey(apply_window(volume.read_slice(index), window))
+    def read_image(index: int, axis: int = 0) -> np.ndarray:
+        return to_grey(apply_window(volume.read_slice(index, axis), window))
 
     return read_image
 
 
-def _view(case: Case, outcome: Outcome, main: str, read_image: Callable[[int], np.ndarray]) -> View:
-    """Crops around object and result, of bounded size."""
-    slices = sorted(outcome.shown)
-    truths = {i: case.truth_on(i) for i in slices}
-    window = _around(window_of(*truths.values(), *outcome.shown.values()), case.shape[1:])
-    step = max(1, -(-max(s.stop - s.start for s in window) // VIEW_SIDE))
-    crop = tuple(slice(s.start, s.stop, step) for s in window)
-    value = outcome.figures[main]
-    where = ", ".join(f"{i}" for i in slices)
-    title = f"{case.item.dataset}\n{main} {value:.2f}, label {case.label_id}"
-    if case.shape[0] > 1:
-        title += f", slice {where}"
-    return View(
-        title=title,
-        dataset=case.item.dataset,
-        images=tuple((255 * read_image(i)[crop]).astype(np.uint8) for i in slices),
-        truths=tuple(truths[i][crop] for i in slices),
-        results=tuple(outcome.shown[i][crop] for i in slices),
-        value=value,
-    )
-
-
-def _around(window: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """A window with a quarter of its larger side, at least 8 pixels, around it."""
-    margin = max(8, max(s.stop - s.start for s in window) // 4)
-    return tuple(
-        slice(max(s.start - margin, 0), min(s.stop + margin, n))
-        for s, n in zip(window, shape, strict=True)
-    )
-
-
-def _score(case: Case, method: str, figures: dict[str, float]) -> Score:
+def _score(case: Case, method: str, outcome: Outcome) -> Score:
     item = case.item
     return Score(
         dataset=item.dataset,
@@ -216,7 +237,8 @@ def _score(case: Case, method: str, figures: dict[str, float]) -> Score:
         label_id=case.label_id,
         index=case.index,
         method=method,
-        figures=figures,
+        figures=outcome.figures,
         modality=item.modality,
         area=case.area,
+        slices=outcome.slices,
     )

@@ -19,6 +19,7 @@ from stacksam.evaluation.baselines import (
     random_walker_from_box,
     random_walker_from_clicks,
 )
+from stacksam.evaluation.calibration import PREDICTED
 from stacksam.evaluation.cases import Case
 from stacksam.evaluation.figures import Figures, Outcome, at_step, compare
 from stacksam.evaluation.graph_cut import grabcut_from_box
@@ -34,15 +35,18 @@ NOC_GOALS = (0.80, 0.85)
 
 
 def run_click(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
-    """One click at the middle of the object, its innermost pixel."""
-    answer = _session_answer(session, case, object_id)
-    return {"model": _one(case, answer((click_on(case.truth_on(case.index)), True)))}
+    """One click at the middle of the object, its innermost pixel.
+
+    Beside the figures of `compare` there is the IoU that the model predicts for its mask.
+    """
+    session.add_point(object_id, (case.index, *click_on(case.truth_on(case.index))), positive=True)
+    return {"model": _predicted(session, case, object_id)}
 
 
 def run_box(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
-    """The object's tight box."""
+    """The object's tight box; with the predicted IoU."""
     session.add_box(object_id, case.index, box_around(case.truth_on(case.index)))
-    return {"model": _one(case, session.predict(object_id, case.index).mask)}
+    return {"model": _predicted(session, case, object_id)}
 
 
 def run_iterative(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
@@ -54,6 +58,13 @@ def run_iterative(session: Any, case: Case, object_id: int) -> dict[str, Outcome
     perfect answer is not clicked on further and counts for the later clicks too.
     """
     return {"model": _play_clicks(case, _session_answer(session, case, object_id))}
+
+
+def _predicted(session: Any, case: Case, object_id: int) -> Outcome:
+    prediction = session.predict(object_id, case.index)
+    outcome = _one(case, prediction.mask)
+    outcome.figures[PREDICTED] = float(prediction.score)
+    return outcome
 
 
 def _session_answer(session: Any, case: Case, object_id: int) -> Answer:

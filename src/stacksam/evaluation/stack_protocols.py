@@ -1,11 +1,13 @@
 """The simulated users that work on a stack: a box carried through it, and corrected slices.
 
-A protocol uses nothing of the Session but its public methods.
+A protocol uses nothing of the Session but its public methods, and the engine it has as `predictor`
+for what is compared with it on the same model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from stacksam.core.simulated_prompts import box_around
 from stacksam.evaluation.baselines import random_walker_from_box, random_walker_through
 from stacksam.evaluation.cases import Case
+from stacksam.evaluation.confidence import slice_scores
 from stacksam.evaluation.figures import (
     Figures,
     Outcome,
@@ -32,30 +35,53 @@ READ_AT = 3
 def run_propagate(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
     """One box on the slice where the object is largest, propagated, scored in 3D.
 
-    What is found outside of the object's extent counts as wrong. Beside it
-    ``shape_held_constant``: the mask of the prompted slice on every slice that propagation found.
+    What is found outside of the object's extent counts as wrong. Each slice's confidence is kept
+    beside its IoU. For comparison ``micro_sam_rule``, another rule on the same model from the same
+    mask of the prompted slice, and ``shape_held_constant``: that mask on every slice that
+    propagation found.
     """
     session.add_box(object_id, case.index, box_around(case.truth_on(case.index)))
-    found = np.asarray(session.propagate(object_id).mask, dtype=bool)
+    result = session.propagate(object_id)
+    found = np.asarray(result.mask, dtype=bool)
+    slices = slice_scores(case.truth(), found, result.confidence)
     held = _interpolated({case.index: found[case.index]}, found)
-    return {"model": _whole(case, found), "shape_held_constant": _whole(case, held)}
+    return {
+        "model": replace(_whole(case, found), slices=slices, stack=found),
+        **_by_micro_sam_rule(session, case, found[case.index]),
+        "shape_held_constant": _whole(case, held),
+    }
 
 
-def run_propagate_k(session: Any, case: Case, object_id: int) -> dict[str, Outcome]:
+def run_propagate_k(
+    session: Any, case: Case, object_id: int, *, with_rule: bool = True
+) -> dict[str, Outcome]:
     """A box on the slice of largest area; then, k times, the slice with the largest error is given.
 
     For each k from 0 to `CORRECTED_SLICES` the object is propagated and scored in 3D (``dice@k``
     ...); then the user gives the true mask of the slice with most wrong pixels (an empty one where
     the object is not). ``dice@auc`` is the area under Dice over k. A perfect result is not
     corrected further and counts for the later k too. Beside it ``interpolation``, which knows the
-    same k + 1 slices; see `interpolate_stack`.
+    same k + 1 slices, see `interpolate_stack`, and, `with_rule`, ``micro_sam_rule`` at k = 0.
     """
-    truth = case.truth()
     runs: dict[str, list[Outcome]] = {"model": [], "interpolation": []}
-    for given, found in _corrected(session, case, object_id, truth):
+    rule: dict[str, Outcome] = {}
+    for given, found in _corrected(session, case, object_id, case.truth()):
+        if with_rule and not runs["model"]:
+            rule = _by_micro_sam_rule(session, case, found[case.index])
         runs["model"].append(_whole(case, found))
         runs["interpolation"].append(_whole(case, _interpolated(given, found)))
-    return {method: _over_k(outcomes) for method, outcomes in runs.items()}
+    at_start = {m: replace(o, figures=at_step(o.figures, 0)) for m, o in rule.items()}
+    return {method: _over_k(outcomes) for method, outcomes in runs.items()} | at_start
+
+
+def _by_micro_sam_rule(session: Any, case: Case, mask: np.ndarray) -> dict[str, Outcome]:
+    """The rule from the mask of the prompted slice; nothing for a session without an engine."""
+    if getattr(session, "predictor", None) is None:
+        return {}
+    from stacksam.evaluation.micro_sam_rule import carry_by_micro_sam_rule  # brings torch
+
+    found = carry_by_micro_sam_rule(session.predictor, case.index, mask)
+    return {"micro_sam_rule": _whole(case, found)}
 
 
 def _corrected(
@@ -96,10 +122,12 @@ def _interpolated(given: dict[int, np.ndarray], found: np.ndarray) -> np.ndarray
 
 def _whole(case: Case, found: np.ndarray) -> Outcome:
     """Scored in 3D; shown on the prompted slice and on the worst one."""
-    truth = case.truth()
+    truth, step, spacing = case.truth(), case.score_step, case.spacing_zyx
     worst = worst_slice(truth, found)
     shown = {i: found[i].copy() for i in (case.index, worst) if i is not None}
-    return Outcome(compare(truth, found, case.spacing_zyx), shown)
+    if spacing is not None:
+        spacing = (spacing[0] * step, *spacing[1:])
+    return Outcome(compare(truth[::step], found[::step], spacing), shown)
 
 
 def _walk_through(read_image: ReadImage, case: Case) -> Outcome:

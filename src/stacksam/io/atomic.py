@@ -62,7 +62,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise WriteError(f"{target.name} cannot be written: it is a folder; choose a file name")
     temporary = _beside(target)
-    with _explained(target):
+    with explained(target):
         try:
             yield temporary
             _flush_to_disk(temporary)
@@ -97,7 +97,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_file():
         raise WriteError(f"{target.name} cannot be written: a file has that name; choose another")
     temporary = _beside(target)
-    with _explained(target):
+    with explained(target):
         try:
             temporary.mkdir()
             yield temporary
@@ -127,7 +127,7 @@ def _beside(target: Path) -> Path:
 
 
 @contextmanager
-def _explained(target: Path) -> Iterator[None]:
+def explained(target: Path) -> Iterator[None]:
     """Turn an operating system error into one sentence."""
     try:
         yield

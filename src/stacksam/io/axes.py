@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stacksam.core.errors import ReadError
+from stacksam.core.scan_info import ScanInfo
 from stacksam.core.volume import Volume
 from stacksam.io.lazy_view import LazyView
 
@@ -114,12 +115,13 @@ def make_volume(
     spacing_zyx: Sequence[float] | None = None,
     affine: np.ndarray | None = None,
     notes: Sequence[str] = (),
+    scan: ScanInfo | None = None,
 ) -> Volume:
     """Build the volume; what `Volume` refuses becomes a `ReadError` with the file's name."""
     if isinstance(data, np.ndarray):
         data = np.ascontiguousarray(data)
     try:
-        return Volume(data, spacing_zyx, affine, rgb=rgb, name=name, notes=notes)
+        return Volume(data, spacing_zyx, affine, rgb=rgb, name=name, notes=notes, scan=scan)
     except (TypeError, ValueError) as error:
         raise ReadError(f"{name} cannot be used: {error}") from error
 

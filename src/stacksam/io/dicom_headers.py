@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,29 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stacksam.core.errors import ReadError
+from stacksam.io.dicom_files import STORAGE, holds_no_image, meta_text
+from stacksam.io.dicom_geometry import normal_of
+from stacksam.io.dicom_structure import check_structure
+from stacksam.io.dicom_values import unit_of, window_of
+from stacksam.io.limits import check_declared
+from stacksam.io.pydicom_files import read_header
 from stacksam.io.sitk_images import quiet_itk
 
 if TYPE_CHECKING:
     import SimpleITK
 
-SUFFIXES = (".dcm", ".dicom", ".ima")
-_PREAMBLE = 128
-_MAX_META_BYTES = 2**13
+_UNCOMPRESSED = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
+_VIDEO = "1.2.840.10008.1.2.4.10"  # MPEG-2, MPEG-4 and HEVC
 
-# Storage classes (DICOM PS3.4, B.5) that hold no image: plans, structure sets, reports, waveforms,
-# presentation states, registrations, segmentations, encapsulated documents, directories.
-_STORAGE = "1.2.840.10008.5.1.4.1.1."
-_NO_IMAGE = (
-    *(f"{_STORAGE}{n}." for n in (9, 11, 66, 88, 104)),
-    *(f"{_STORAGE}481.{n}" for n in (3, 4, 5, 6, 7, 8, 9, 10, 11, 23)),
-    f"{_STORAGE}66",
-    f"{_STORAGE}67",
-    "1.2.840.10008.1.3.10",
-    "1.2.840.10008.5.1.4.34",
-)
 # Images whose frames are described one by one in functional groups.
 _ENHANCED = {
-    f"{_STORAGE}{n}"
+    f"{STORAGE}{n}"
     for n in ("2.1", "2.2", "4.1", "4.3", "4.4", "13.1.1", "13.1.3", "77.1.5.4", "128.1", "130")
 }
 
@@ -68,35 +60,10 @@ class Frame:
     pixel_spacing: tuple[float, ...] | None = None  # of rows, of columns
     thickness: float | None = None
     number: int = 0
+    unit: str = ""
+    window: tuple[float, float] | None = None
+    rescale: tuple[float, float] | None = None  # slope, intercept, where frames differ in them
     splitters: tuple[str, ...] = field(default=("",) * len(SPLITTERS))
-
-
-def is_dicom(path: Path) -> bool:
-    """Say whether a file starts like DICOM or, lacking the preamble, is named like it."""
-    try:
-        with open(path, "rb") as file:
-            return (
-                file.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM" or path.suffix.lower() in SUFFIXES
-            )
-    except OSError:
-        return path.suffix.lower() in SUFFIXES
-
-
-def find_files(folder: Path) -> list[Path]:
-    """Return the DICOM files of a folder; if it holds no images, those of the folders below too."""
-    direct = [path for path in _files_of(folder) if is_dicom(path)]
-    if any(not holds_no_image(path) for path in direct):
-        return direct
-    below: list[Path] = []
-    for current, names, _ in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        if Path(current) != folder:
-            below += [path for path in _files_of(Path(current)) if is_dicom(path)]
-    return direct + below
-
-
-def _files_of(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
 
 
 def read_frames(path: Path, reader: SimpleITK.ImageFileReader) -> list[Frame]:
@@ -109,6 +76,7 @@ def read_frames(path: Path, reader: SimpleITK.ImageFileReader) -> list[Frame]:
     """
     if holds_no_image(path):
         return []
+    check_structure(path)
     reader.SetFileName(str(path))
     try:
         with quiet_itk():
@@ -117,6 +85,7 @@ def read_frames(path: Path, reader: SimpleITK.ImageFileReader) -> list[Frame]:
         raise ReadError(f"{path.name} is damaged or not a DICOM image; copy it again") from error
     tags = _Tags(reader)
     size = reader.GetSize()
+    _check_size(path, reader, tags)
     frame = Frame(
         path=path,
         index=0,
@@ -132,6 +101,8 @@ def read_frames(path: Path, reader: SimpleITK.ImageFileReader) -> list[Frame]:
         pixel_spacing=tags.lengths("0028|0030"),
         thickness=tags.number("0018|0050"),
         number=int(tags.number("0020|0013") or 0),
+        unit=unit_of(*(tags.text(t) for t in ("0008|0060", "0028|1054", "0054|1001", "0054|1006"))),
+        window=window_of(tags.first("0028|1050"), tags.first("0028|1051"), tags.text("0028|1056")),
         splitters=tuple(tags.text(tag) for tag, _, _ in SPLITTERS),
     )
     count = size[2] if len(size) > 2 else 1
@@ -140,6 +111,17 @@ def read_frames(path: Path, reader: SimpleITK.ImageFileReader) -> list[Frame]:
     if count == 1:
         return [frame]
     return _plain_frames(frame, count, tags)
+
+
+def _check_size(path: Path, reader: SimpleITK.ImageFileReader, tags: _Tags) -> None:
+    """Refuse a header that declares more than the file holds, and films."""
+    syntax = meta_text(path, 0x10)
+    if syntax.startswith(_VIDEO):
+        raise ReadError(f"{path.name} is compressed as a video; export its frames as images")
+    values = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    bits = int(tags.number("0028|0100") or 8)
+    stored = path.stat().st_size if syntax in _UNCOMPRESSED else None
+    check_declared(path.name, values * max(bits, 1) // 8, stored)
 
 
 def _plain_frames(frame: Frame, count: int, tags: _Tags) -> list[Frame]:
@@ -158,24 +140,20 @@ def _plain_frames(frame: Frame, count: int, tags: _Tags) -> list[Frame]:
 
 def _enhanced_frames(frame: Frame, count: int) -> list[Frame]:
     """Read position, orientation and spacing of each frame, which SimpleITK does not give."""
+    import SimpleITK as sitk
+
     name = frame.path.name
-    try:
-        from pydicom import dcmread
-    except ImportError as error:
-        raise ReadError(
-            f"{name} is an enhanced multi-frame image; install napari-stacksam[dicom] to read it"
-        ) from error
-    dataset = dcmread(frame.path, stop_before_pixels=True)
+    dataset = read_header(frame.path, "an enhanced multi-frame image")
     shared = _first(dataset, "SharedFunctionalGroupsSequence")
     groups = list(getattr(dataset, "PerFrameFunctionalGroupsSequence", []))
     if len(groups) != count:
         raise ReadError(f"{name} describes {len(groups)} of its {count} frames; export it again")
-    if len({_rescale(group, shared) for group in groups}) > 1:
-        raise ReadError(
-            f"{name} rescales each frame in another way, which is not supported; convert it to a "
-            "classic series with one file per slice"
-        )
-    return [_enhanced_frame(frame, i, group, shared) for i, group in enumerate(groups)]
+    rescales = [_rescale(group, shared) for group in groups]
+    frames = [_enhanced_frame(frame, i, group, shared) for i, group in enumerate(groups)]
+    if len(set(rescales)) == 1:
+        return frames
+    pairs = zip(frames, rescales, strict=True)
+    return [replace(f, rescale=rescale, pixel_id=sitk.sitkFloat32) for f, rescale in pairs]
 
 
 def _enhanced_frame(frame: Frame, index: int, group: Any, shared: Any) -> Frame:
@@ -195,6 +173,13 @@ def _enhanced_frame(frame: Frame, index: int, group: Any, shared: Any) -> Frame:
         "0020|0012": getattr(content, "FrameAcquisitionNumber", ""),
     }
     measures = _macro(group, shared, "PixelMeasuresSequence")
+    values = _macro(group, shared, "PixelValueTransformationSequence")
+    display = _macro(group, shared, "FrameVOILUTSequence")
+    window = window_of(
+        _first_number(getattr(display, "WindowCenter", None)),
+        _first_number(getattr(display, "WindowWidth", None)),
+        getattr(display, "VOILUTFunction", ""),
+    )
     thickness = getattr(measures, "SliceThickness", None)
     return replace(
         frame,
@@ -204,6 +189,8 @@ def _enhanced_frame(frame: Frame, index: int, group: Any, shared: Any) -> Frame:
         pixel_spacing=floats("PixelMeasuresSequence", "PixelSpacing", 2),
         thickness=None if thickness is None else float(thickness),
         number=index,
+        unit=unit_of(frame.modality, str(getattr(values, "RescaleType", ""))),
+        window=window or frame.window,
         splitters=tuple(str(found.get(tag, "")) for tag, _, _ in SPLITTERS),
     )
 
@@ -211,6 +198,12 @@ def _enhanced_frame(frame: Frame, index: int, group: Any, shared: Any) -> Frame:
 def _rescale(group: Any, shared: Any) -> tuple[float, float]:
     values = _macro(group, shared, "PixelValueTransformationSequence")
     return float(getattr(values, "RescaleSlope", 1)), float(getattr(values, "RescaleIntercept", 0))
+
+
+def _first_number(value: Any) -> float | None:
+    if value is None:
+        return None
+    return float(value) if isinstance(value, int | float | str) else float(value[0])
 
 
 def _macro(group: Any, shared: Any, sequence: str) -> Any:
@@ -221,12 +214,6 @@ def _macro(group: Any, shared: Any, sequence: str) -> Any:
 def _first(dataset: Any, sequence: str) -> Any:
     items = getattr(dataset, sequence, None)
     return items[0] if items else None
-
-
-def normal_of(orientation: tuple[float, ...]) -> np.ndarray:
-    """Return the unit normal (x, y, z) of a plane given by its row and column directions."""
-    normal = np.cross(orientation[:3], orientation[3:])
-    return normal / np.linalg.norm(normal)
 
 
 class _Tags:
@@ -257,6 +244,14 @@ class _Tags:
         values = self.numbers(tag, 1)
         return None if values is None else values[0]
 
+    def first(self, tag: str) -> float | None:
+        """The first of one or more numbers."""
+        try:
+            value = float(self.text(tag).split("\\")[0])
+        except ValueError:
+            return None
+        return value if np.isfinite(value) else None
+
     def lengths(self, tag: str) -> tuple[float, ...] | None:
         values = self.numbers(tag, 2)
         return values if values is not None and min(values) > 0 else None
@@ -265,36 +260,3 @@ class _Tags:
         values = self.numbers(tag, 6)
         is_plane = values is not None and np.linalg.norm(np.cross(values[:3], values[3:])) > 0.5
         return values if is_plane else None
-
-
-def holds_no_image(path: Path) -> bool:
-    """Say whether the file is another DICOM object: a plan, report, segmentation, directory."""
-    kind = _storage_class(path)
-    return kind is not None and kind.startswith(_NO_IMAGE)
-
-
-def _storage_class(path: Path) -> str | None:
-    """Read the storage class from the file's meta group, which is always explicit little endian."""
-    with open(path, "rb") as file:
-        content = file.read(_MAX_META_BYTES)
-    if content[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
-        return None
-    for group, element, value in _meta_elements(content):
-        if (group, element) == (2, 2):
-            return value.rstrip(b"\0 ").decode("ascii", "replace")
-    return None
-
-
-def _meta_elements(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = _PREAMBLE + 4
-    while at + 12 <= len(content):
-        group, element, kind = struct.unpack_from("<HH2s", content, at)
-        if group != 2:
-            return
-        is_long = kind in (b"OB", b"OW", b"UN", b"UT", b"SQ")
-        length = struct.unpack_from("<I", content, at + 8)[0] if is_long else 0
-        if not is_long:
-            length = struct.unpack_from("<H", content, at + 6)[0]
-        start = at + (12 if is_long else 8)
-        yield group, element, content[start : start + length]
-        at = start + length

@@ -8,7 +8,8 @@ import numpy as np
 
 from stacksam.core.errors import ReadError
 from stacksam.io.axes import Choice, pick_index
-from stacksam.io.dicom_headers import SPLITTERS, Frame, normal_of
+from stacksam.io.dicom_geometry import normal_of
+from stacksam.io.dicom_headers import SPLITTERS, Frame
 
 _SAME_PLACE = 1e-4  # mm; images closer than this lie at one slice position
 

@@ -12,11 +12,14 @@ from stacksam.core.errors import ReadError
 from stacksam.core.volume import Volume
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.lazy_view import LazyView
+from stacksam.io.limits import DEFLATE, check_declared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
+_MOST_PER_BYTE = 4000.0  # JPEG: at least one bit for each block of 8 x 8; BMP: runs of 255
+_BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 16, "F": 32}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -45,11 +48,20 @@ def _read_pixels(path: Path) -> np.ndarray:
         warnings.simplefilter("ignore", pil.DecompressionBombWarning)
         try:
             with pil.open(path) as picture:
+                _check_size(path, picture)
                 return _read_with_sitk(path) if _is_deep_colour(picture) else _pixels(picture)
         except pil.DecompressionBombError as error:
             raise ReadError(
                 f"{path.name} is too large for a picture file; save it as tiled TIFF"
             ) from error
+
+
+def _check_size(path: Path, picture: ImageFile) -> None:
+    """Refuse a header that declares more than the file can hold."""
+    ratio = DEFLATE if picture.format == "PNG" else _MOST_PER_BYTE
+    bits = _BITS.get(picture.mode, 8 * len(picture.getbands()))
+    declared = picture.width * picture.height * bits // 8
+    check_declared(path.name, declared, path.stat().st_size, ratio)
 
 
 def _is_deep_colour(picture: ImageFile) -> bool:

@@ -42,6 +42,7 @@ from stacksam.core.prompts import (
 )
 from stacksam.core.windows import Window, WindowSpec
 from stacksam.io.atomic import atomic_path
+from stacksam.io.readers import read
 
 VERSION = 1
 
@@ -237,20 +238,15 @@ def _read_mask(folder: Path, name: Any) -> np.ndarray:
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
         raise ValueError("'path' is absolute; it has to be relative to the prompts file")
     path = folder / name
+    if not path.is_file():
+        raise ValueError(f"the mask file {path.name} does not exist")
     try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
-
-            mask = tifffile.imread(path)
-        else:
-            from skimage.io import imread
-
-            mask = imread(path)
-    except FileNotFoundError:
-        raise ValueError(f"the mask file {path.name} does not exist") from None
-    except Exception as error:  # decoders raise anything on damaged files
-        raise ValueError(f"the mask file {path.name} cannot be read as an image") from error
-    return np.asarray(mask)
+        mask = read(path).data
+    except ReadError as error:
+        raise ValueError(
+            f"the mask file {path.name} cannot be read as an image: {error}"
+        ) from error
+    return np.asarray(mask)[0] if mask.shape[0] == 1 else np.asarray(mask)
 
 
 def _prompt_entry(prompt: Prompt, path: Path) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from stacksam.core.volume import Volume
 from stacksam.io import dicom, pictures, sitk_images, tiff, zarr_images
 from stacksam.io.atomic import full_suffix
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
-from stacksam.io.dicom_headers import is_dicom
+from stacksam.io.dicom_files import SEGMENTATIONS, STRUCTURE_SET, is_dicom, storage_class
+from stacksam.io.dicom_seg import read_segmentation
 from stacksam.io.lazy_view import LazyView
+from stacksam.io.rtstruct import read_structures
 
 Reader = Callable[[Path, str, Choice, int | None, Choice], Volume]
 
@@ -32,7 +34,7 @@ def read(
     `SimpleITK.GetArrayFromImage`; TIFF, ImageJ and OME-TIFF (``.tif .tiff .btf .tf8 .lsm``) follow
     their axes metadata; ``.png .jpg .jpeg .bmp`` are one slice; ``.npy`` is (Z, Y, X). A folder is
     a DICOM series, whose slices ascend along their normal, or an OME-Zarr image or Zarr array; a
-    single DICOM file (``.dcm .dicom .ima``) is the image it holds.
+    single DICOM file (``.dcm .dicom .ima``) is the image it holds, a ``.zip`` the series in it.
 
     Parameters
     ----------
@@ -69,8 +71,85 @@ def read(
     """
     path = Path(path)
     kind, reader = _reader_of(path)
+    volume = _in_a_sentence(path, kind, lambda: reader(path, kind, channel, time, series))
+    for note in volume.notes:
+        warnings.warn(f"{path.name}: {note}", UserWarning, stacklevel=2)
+    return volume
+
+
+def read_labels(
+    path: str | os.PathLike[str], like: Volume | None = None, channel: int | str | None = None
+) -> Volume:
+    """Read labels, in the grid of the image they belong to.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A label image of any format `read` knows, a DICOM SEG, or an RTSTRUCT.
+    like : Volume, optional
+        The image. A DICOM SEG, which may leave out empty slices, is completed to its grid; the
+        contours of an RTSTRUCT need it.
+    channel : int or str, optional
+        One segment or structure, by its place in the file or its name.
+
+    Returns
+    -------
+    labels : Volume of shape (Z, Y, X), integer
+        Names, where the file holds some, in ``scan.label_names``.
+
+    Raises
+    ------
+    ReadError
+        As for `read`, or if the labels hold no integers or do not fit `like`.
+    """
+    path = Path(path)
+    kind, _ = _reader_of(path)
+    volume = _in_a_sentence(path, kind, lambda: _read_labels(path, like, channel))
+    known = () if like is None else like.notes
+    for note in volume.notes:
+        if note not in known:
+            warnings.warn(f"{path.name}: {note}", UserWarning, stacklevel=2)
+    return volume
+
+
+def _read_labels(path: Path, like: Volume | None, channel: Choice) -> Volume:
+    object_class = storage_class(path) if path.is_file() else ""
+    if object_class in SEGMENTATIONS:
+        return read_segmentation(path, like=like, channel=channel)
+    if object_class == STRUCTURE_SET and like is not None:
+        return read_structures(path, like, channel=channel)
+    kind, reader = _reader_of(path)
+    volume = reader(path, kind, channel, None, None)
+    if volume.rgb or volume.dtype.kind not in "biu":
+        volume = _whole_numbers(volume, path.name)
+    if like is not None and volume.shape != like.shape:
+        raise ReadError(
+            f"{path.name} has shape {volume.shape}, but the image has {like.shape}; choose the "
+            "image the labels belong to"
+        )
+    return volume
+
+
+def _whole_numbers(volume: Volume, name: str) -> Volume:
+    """Turn labels that a program stored as real numbers back into integers."""
+    values = np.asarray(volume.data)
+    with np.errstate(invalid="ignore"):
+        is_whole = bool((values == np.trunc(values)).all()) and values.min() >= 0
+    if volume.rgb or not is_whole or values.max() >= 2**32:
+        raise ReadError(
+            f"{name} holds {volume.dtype} values{' in colour' if volume.rgb else ''}; labels are "
+            "whole numbers from 0 on"
+        )
+    labels = values.astype(np.min_scalar_type(int(values.max())))
+    return Volume(
+        labels, volume.spacing_zyx, volume.affine, False, volume.name, volume.notes, volume.scan
+    )
+
+
+def _in_a_sentence(path: Path, kind: str, work: Callable[[], Volume]) -> Volume:
+    """Run a reader; whatever it raises becomes a `ReadError` of one sentence."""
     try:
-        volume = reader(path, kind, channel, time, series)
+        return work()
     except ReadError:
         raise
     except MemoryError as error:
@@ -84,9 +163,6 @@ def read(
             f"{path.name} is damaged or not a {kind} {'folder' if path.is_dir() else 'file'}; open "
             "it in the program it comes from and export it again"
         ) from error
-    for note in volume.notes:
-        warnings.warn(f"{path.name}: {note}", UserWarning, stacklevel=2)
-    return volume
 
 
 def _reader_of(path: Path) -> tuple[str, Reader]:
@@ -112,8 +188,10 @@ def _reader_of(path: Path) -> tuple[str, Reader]:
 def _read_npy(path: Path, suffix: str, channel: Choice, time: int | None, series: Choice) -> Volume:
     """Read (Y, X), (Z, Y, X) or (T, Z, Y, X); a last axis of 3 in uint8 is colour."""
     pick_index(series, 1, "series", path.name)
-    is_large = path.stat().st_size > tiff.LAZY_BYTES
-    array = np.load(path, mmap_mode="r" if is_large else None, allow_pickle=False)
+    array = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the length it declares
+    is_large = array.nbytes > tiff.LAZY_BYTES
+    if not is_large:
+        array = np.array(array)
     is_colour = array.ndim > 2 and array.shape[-1] == 3 and array.dtype == np.uint8
     axes = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(array.ndim - int(is_colour))
     if axes is None:
@@ -136,5 +214,6 @@ _READERS: dict[str, Reader] = {
     **dict.fromkeys(tiff.SUFFIXES, tiff.read_tiff),
     **dict.fromkeys(pictures.SUFFIXES, pictures.read_picture),
     **dict.fromkeys(dicom.SUFFIXES, dicom.read_dicom),
+    ".zip": dicom.read_zip,
     ".npy": _read_npy,
 }

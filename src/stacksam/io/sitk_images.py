@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from stacksam.core.errors import ReadError
 from stacksam.core.volume import Volume
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.geometry import affine_from_itk
+from stacksam.io.itk_headers import check_header, has_spacing, spacing_scale
 from stacksam.io.lazy_view import LazyView
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ IMAGE_IO = {
     ".mha": "MetaImageIO",
     ".mhd": "MetaImageIO",
 }
-_BLOCK = 2**20
+NIFTI_UNITS = {1: 1000.0, 2: 1.0, 3: 1e-3}
+"""Millimetres per unit by NIfTI's code; 0, unknown, is taken for mm as everywhere."""
+
 _display_lock = threading.Lock()
 
 
@@ -44,28 +47,56 @@ def read_sitk(path: Path, suffix: str, channel: Choice, time: int | None, series
     import SimpleITK as sitk
 
     pick_index(series, 1, "series", path.name)
-    if suffix in (".nii", ".nii.gz"):
-        _check_nifti(path)
-    elif suffix == ".mha":
-        _check_compressed_meta(path)
+    check_header(path, suffix)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(IMAGE_IO[suffix])
     reader.SetFileName(str(path))
+    sheared = None
     try:
         with quiet_itk():
             image = reader.Execute()
     except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise ReadError(
-                f"{path.name} has a sheared voxel grid, which NIfTI readers cannot place; resample "
-                "it to a regular grid first"
-            ) from error
-        raise
-    return _volume_from_image(image, path, suffix, channel, time)
+        if "orthonormal" not in str(error):
+            raise
+        with quiet_itk(), _permissive_nifti():
+            image = reader.Execute()
+        sheared = _sform_affine(image)
+    return _volume_from_image(image, path, suffix, channel, time, sheared)
+
+
+@contextmanager
+def _permissive_nifti() -> Iterator[None]:
+    """Let ITK read a NIfTI whose axes are not at right angles; it would turn them to be."""
+    name = "ITK_NIFTI_SFORM_PERMISSIVE"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _sform_affine(image: SimpleITK.Image) -> np.ndarray:
+    """Return the affine a NIfTI's sform describes, from (i, j, k) and RAS to (z, y, x) and LPS."""
+    rows = [image.GetMetaData(f"srow_{axis}").split() for axis in "xyz"]
+    sform = np.array(rows, float) * NIFTI_UNITS.get(int(image.GetMetaData("xyzt_units")) & 7, 1.0)
+    sform[:2] *= -1
+    affine = np.eye(4)
+    affine[:3, :3] = sform[::-1, 2::-1]
+    affine[:3, 3] = sform[::-1, 3]
+    return affine
 
 
 def _volume_from_image(
-    image: SimpleITK.Image, path: Path, suffix: str, channel: Choice, time: int | None
+    image: SimpleITK.Image,
+    path: Path,
+    suffix: str,
+    channel: Choice,
+    time: int | None,
+    sheared: np.ndarray | None = None,
 ) -> Volume:
     import SimpleITK as sitk
 
@@ -84,10 +115,13 @@ def _volume_from_image(
         is_colour=is_colour,
     )
     data = stack.read()
-    if is_timelapse or not _has_spacing(path, suffix):
+    if is_timelapse or not has_spacing(path, suffix):
         return make_volume(data, path.name, rgb=rgb)
-    affine = _affine_of(image)
-    spacing = (*reversed(image.GetSpacing()[:3]),)
+    if sheared is not None:
+        return make_volume(data, path.name, rgb=rgb, affine=sheared)
+    scale = spacing_scale(path, suffix)
+    affine = np.diag([scale, scale, scale, 1.0]) @ _affine_of(image)
+    spacing = tuple(step * scale for step in reversed(image.GetSpacing()[:3]))
     if len(spacing) == 2:
         spacing = (float(affine[0, 0]), *spacing)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -107,6 +141,18 @@ def _affine_of(image: SimpleITK.Image) -> np.ndarray:
         origin.append(0.0)
         spacing.append(_slice_thickness(image))
     return affine_from_itk(origin[:3], spacing[:3], direction[:3, :3].ravel().tolist())
+
+
+def set_sform(path: Path, volume: Volume) -> None:
+    """Give a NIfTI-1 file of ours the place of a sheared volume, which only an sform can hold."""
+    assert volume.affine is not None
+    rows = volume.affine[:3][::-1][:, [2, 1, 0, 3]]
+    rows[:2] *= -1
+    is_zipped = path.name.endswith(".gz")
+    content = bytearray(gzip.decompress(path.read_bytes()) if is_zipped else path.read_bytes())
+    struct.pack_into("<2h", content, 252, 0, 1)  # no qform, sform of the scanner
+    struct.pack_into("<12f", content, 280, *rows.ravel().tolist())
+    path.write_bytes(gzip.compress(content, 6) if is_zipped else content)
 
 
 def _slice_thickness(image: SimpleITK.Image) -> float:
@@ -129,88 +175,3 @@ def quiet_itk() -> Iterator[None]:
             yield
         finally:
             sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-def _has_spacing(path: Path, suffix: str) -> bool:
-    """Say whether the text header of NRRD or MetaImage gives a spacing; ITK would assume 1 mm."""
-    words = {
-        ".nrrd": (b"spacings:", b"space directions:"),
-        ".mha": (b"elementspacing", b"elementsize"),
-    }
-    words[".nhdr"], words[".mhd"] = words[".nrrd"], words[".mha"]
-    if suffix not in words:
-        return True
-    with open(path, "rb") as file:
-        for line in _header_lines(file):
-            if line.lower().lstrip().startswith(words[suffix]):
-                return True
-    return False
-
-
-def _header_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Give the lines of a text header up to an empty line or ElementDataFile."""
-    for _ in range(10_000):
-        line = file.readline(_BLOCK)
-        yield line
-        if not line.strip() or line.lower().lstrip().startswith(b"elementdatafile"):
-            return
-
-
-def _check_nifti(path: Path) -> None:
-    """Refuse an incomplete file: ITK would fill the missing part with zeros and say nothing."""
-    damaged = f"{path.name} is damaged or incomplete; copy or export it again"
-    with open(path, "rb") as probe:
-        is_zipped = probe.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path) if is_zipped else open(path, "rb") as file:
-            header = file.read(540)
-            expected = _nifti_bytes(header)
-            if expected is None:
-                raise ReadError(f"{path.name} is not a NIfTI file, or its header is damaged")
-            available = len(header) + _count_rest(file) if is_zipped else path.stat().st_size
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ReadError(damaged) from error
-    if available < expected:
-        raise ReadError(f"{damaged} ({available} of {expected} bytes are there)")
-
-
-def _nifti_bytes(header: bytes) -> int | None:
-    """Return the length of a single-file NIfTI-1 or NIfTI-2 that its header promises."""
-    for order in "<>":
-        if len(header) >= 348 and struct.unpack_from(order + "i", header)[0] == 348:
-            dims = struct.unpack_from(order + "8h", header, 40)
-            bits = struct.unpack_from(order + "h", header, 72)[0]
-            offset = int(struct.unpack_from(order + "f", header, 108)[0])
-        elif len(header) >= 540 and struct.unpack_from(order + "i", header)[0] == 540:
-            dims = struct.unpack_from(order + "8q", header, 16)
-            bits = struct.unpack_from(order + "h", header, 14)[0]
-            offset = struct.unpack_from(order + "q", header, 168)[0]
-        else:
-            continue
-        if 1 <= dims[0] <= 7 and min(dims[1 : dims[0] + 1]) >= 1 and bits > 0:
-            return offset + math.prod(dims[1 : dims[0] + 1]) * bits // 8
-    return None
-
-
-def _count_rest(file: BinaryIO | gzip.GzipFile) -> int:
-    """Count the bytes up to the end; gzip verifies its checksum there."""
-    count = 0
-    while block := file.read(_BLOCK):
-        count += len(block)
-    return count
-
-
-def _check_compressed_meta(path: Path) -> None:
-    """Refuse a damaged zlib part of an .mha; ITK reads on with wrong values."""
-    with open(path, "rb") as file:
-        lines = [line.lower().replace(b" ", b"").strip() for line in _header_lines(file)]
-        if b"compresseddata=true" not in lines or b"elementdatafile=local" not in lines:
-            return
-        inflater = zlib.decompressobj()
-        try:
-            while not inflater.eof and (block := file.read(_BLOCK)):
-                inflater.decompress(block)
-        except zlib.error as error:
-            raise ReadError(f"{path.name} is damaged; copy or export it again") from error
-        if not inflater.eof:
-            raise ReadError(f"{path.name} is damaged or incomplete; copy or export it again")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -15,12 +16,22 @@ from stacksam.core.errors import ReadError
 from stacksam.core.volume import Volume
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.lazy_view import LazyView
+from stacksam.io.limits import DEFLATE, check_declared
 from stacksam.io.units import in_mm
 
 if TYPE_CHECKING:
     import tifffile
 
 SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff", ".btf", ".tf8", ".lsm")
+_MOST_PER_BYTE = {
+    1: 1.0,  # none
+    5: 1400.0,  # LZW: 4094 strings of growing length in 12 bits each
+    7: 4000.0,  # JPEG: at least one bit for each block of 8 x 8
+    8: DEFLATE,
+    32946: DEFLATE,
+    32773: 64.0,  # PackBits
+}
+_MAX_TILE = 2**26
 LAZY_BYTES = 2**30  # larger series are read page by page when needed
 
 
@@ -35,9 +46,11 @@ def read_tiff(path: Path, suffix: str, channel: Choice, time: int | None, series
     with _collected_complaints() as complaints:
         tif = tifffile.TiffFile(path)
         try:
+            _refuse_other_folders(path, tif)
             index = pick_index(series, len(tif.series), "series", path.name, _series_names(tif))
             chosen = tif.series[index]
             _refuse_incomplete(path, complaints)
+            _check_size(path, tif, chosen)
             is_lazy = chosen.nbytes > LAZY_BYTES
             view = _lazy_view(tif, chosen) if is_lazy else LazyView(chosen.asarray())
             spacing = _spacing_of(tif, index)
@@ -82,6 +95,36 @@ def _refuse_incomplete(path: Path, complaints: list[str]) -> None:
     signs = ("invalid page offset", "failed to reshape", "corrupted file", "missing data")
     if any(sign in complaint for complaint in complaints for sign in signs):
         raise ReadError(f"{path.name} is damaged or incomplete; copy or export it again")
+
+
+def _refuse_other_folders(path: Path, tif: tifffile.TiffFile) -> None:
+    """Refuse OME metadata that send the reader to files elsewhere."""
+    names = re.findall(r'FileName="([^"]*)"', (tif.is_ome and tif.ome_metadata) or "")
+    if any(PurePosixPath(n).name != n or PureWindowsPath(n).name != n for n in names):
+        raise ReadError(
+            f"{path.name} names parts outside of its own folder, which are not opened; put all "
+            "parts into one folder and save them again"
+        )
+
+
+def _check_size(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Refuse pages that declare more than the file can hold, or than may be loaded at once."""
+    page = series.keyframe
+    check_declared(path.name, page.nbytes)  # one page is loaded even where the stack is lazy
+    tile = page.tilewidth * page.tilelength * page.tiledepth * page.dtype.itemsize
+    if page.is_tiled and tile > max(page.nbytes, _MAX_TILE):
+        raise ReadError(
+            f"{path.name} is damaged: its tiles are larger than its pages; copy it again"
+        )
+    ratio = _MOST_PER_BYTE.get(int(page.compression))
+    is_one_file = not tif.is_ome or "FileName=" not in (tif.ome_metadata or "")
+    if ratio is None or not is_one_file or 0 in page.databytecounts:  # 0: empty parts are left out
+        return
+    if math.prod(series.shape) * series.dtype.itemsize > path.stat().st_size * ratio:
+        raise ReadError(
+            f"{path.name} is damaged or incomplete; copy or export it again (its header declares "
+            "more than the file can hold)"
+        )
 
 
 def _lazy_view(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> LazyView:

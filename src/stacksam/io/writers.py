@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,19 @@ from stacksam.core.errors import ReadError, WriteError
 from stacksam.core.volume import Volume
 from stacksam.io import sitk_images, zarr_labels
 from stacksam.io.atomic import atomic_folder, atomic_path, full_suffix
+from stacksam.io.dicom_seg_writer import write_segmentation
 from stacksam.io.geometry import is_orthonormal, itk_from_volume
-from stacksam.io.readers import read
+from stacksam.io.readers import read_labels
 
 _IMAGEJ_BYTES = 2**31  # larger stacks are written as BigTIFF with OME metadata
 
 
-def write_labels(path: str | os.PathLike[str], labels: Any, like: Volume | None = None) -> None:
+def write_labels(
+    path: str | os.PathLike[str],
+    labels: Any,
+    like: Volume | None = None,
+    names: Mapping[int, str] | None = None,
+) -> None:
     """Write a label image, completely or not at all.
 
     Parameters
@@ -31,12 +37,15 @@ def write_labels(path: str | os.PathLike[str], labels: Any, like: Volume | None 
         holds a single slice and no spacing. ``.ome.zarr`` is an OME-Zarr 0.4 label image in levels
         and keeps the spacing for every reader, direction and origin for ours; ``.zarr`` is a plain
         array with the geometry in its attributes. ``image.ome.zarr/labels/NAME`` adds the labels to
-        an existing image. An existing file is replaced; a folder only if it holds such labels.
+        an existing image. ``.dcm`` is a DICOM SEG, for an image read from DICOM (extra ``dicom``).
+        An existing file is replaced; a folder only if it holds such labels.
     labels : array-like of shape (Z, Y, X) or (Y, X), integer or bool
         0 is background. Stored in the smallest of uint8, uint16 and uint32 that holds them. Zarr
         formats take a lazy array a few slices at a time.
     like : Volume, optional
         The image the labels belong to; its geometry is written.
+    names : mapping of label id to name, optional
+        Kept by DICOM SEG; the other formats hold numbers only.
 
     Raises
     ------
@@ -68,8 +77,11 @@ def write_labels(path: str | os.PathLike[str], labels: Any, like: Volume | None 
     stack = np.asarray(_as_stack(labels, like))
     stack = stack.astype(_smallest_type(stack))
     with atomic_path(path) as temporary, _explained(path):
-        write(temporary, stack, like)
-        _verify(temporary, stack)
+        if suffix == ".dcm":
+            write_segmentation(temporary, stack, like, names)
+        else:
+            write(temporary, stack, like)
+        _verify(temporary, stack, like)
 
 
 def _write_folder(path: Path, labels: Any, like: Volume | None) -> None:
@@ -80,7 +92,7 @@ def _write_folder(path: Path, labels: Any, like: Volume | None) -> None:
         zarr_labels.prepare_labels_group(path)
         with atomic_folder(path) as temporary:
             zarr_labels.write_zarr(temporary, path, stack, dtype, like)
-            _verify(temporary, stack)
+            _verify(temporary, stack, like)
         zarr_labels.register_label(path)
 
 
@@ -130,9 +142,9 @@ def _refuse_fractions(stack: np.ndarray) -> None:
         )
 
 
-def _verify(path: Path, stack: Any) -> None:
+def _verify(path: Path, stack: Any, like: Volume | None) -> None:
     """Read the file back; ITK's NIfTI writer reports success on a full disk."""
-    again = read(path).data
+    again = read_labels(path, like if full_suffix(path) == ".dcm" else None).data
     if not all(np.array_equal(again[part], slab) for part, slab in zarr_labels.slabs(stack)):
         raise WriteError("the written labels differ from the given ones; the disk may be failing")
 
@@ -141,14 +153,16 @@ def _write_sitk(path: Path, stack: np.ndarray, like: Volume | None) -> None:
     import SimpleITK as sitk
 
     origin, spacing, direction = itk_from_volume(like)
-    if full_suffix(path).startswith(".nii") and not is_orthonormal(direction):
-        raise WriteError("NIfTI cannot hold the image's sheared voxel grid; write .nrrd instead")
+    is_sheared = not is_orthonormal(direction)
     image = sitk.GetImageFromArray(stack)
     image.SetOrigin(origin)
     image.SetSpacing(spacing)
-    image.SetDirection(direction)
+    if not is_sheared or not full_suffix(path).startswith(".nii"):
+        image.SetDirection(direction)
     with sitk_images.quiet_itk():
         sitk.WriteImage(image, str(path), useCompression=True)
+    if is_sheared and like is not None and full_suffix(path).startswith(".nii"):
+        sitk_images.set_sform(path, like)
 
 
 def _write_tiff(path: Path, stack: np.ndarray, like: Volume | None) -> None:
@@ -210,4 +224,5 @@ _WRITERS: dict[str, _Writer] = {
     **dict.fromkeys((".tif", ".tiff"), _write_tiff),
     **dict.fromkeys((".ome.tif", ".ome.tiff"), _write_ome_tiff),
     ".png": _write_png,
+    ".dcm": write_segmentation,
 }

@@ -13,6 +13,7 @@ from stacksam.core.volume import Volume
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.lazy_view import LazyView
 from stacksam.io.ngff import axis_letters, ome_attributes, placement_mm
+from stacksam.io.zarr_chunks import check_chunks, full_key
 
 if TYPE_CHECKING:
     import zarr
@@ -81,8 +82,9 @@ class _Stored:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         try:
+            check_chunks(self._array, full_key(key, len(self.shape)), self._name)
             return np.asarray(self._array[key])
-        except MemoryError:
+        except (MemoryError, ReadError):
             raise
         except Exception as error:  # each codec has its own
             raise ReadError(

@@ -1,15 +1,18 @@
 """From one slice to the next: prompts become masks, masks become the neighbour's prompts."""
 
 from stacksam.propagation.competition import share_out
-from stacksam.propagation.propagate import Plan, make_plan, run_plan
+from stacksam.propagation.propagate import Plan, make_plan, run_plan, run_slice
+from stacksam.propagation.slice_mask import SliceMask
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor, says_where
 
 __all__ = [
     "Plan",
+    "SliceMask",
     "SlicePrediction",
     "SlicePredictor",
     "make_plan",
     "run_plan",
+    "run_slice",
     "says_where",
     "share_out",
 ]

@@ -1,4 +1,4 @@
-"""Does the object still look like itself? Grey values in and beside a keyframe's mask decide."""
+"""What a slice with a known mask tells about the next one: grey values, and the slice itself."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ RING_SHARE = 0.3
 
 LEAST_SEPARATION = 0.35
 """Mean log likelihood ratio of a keyframe below which grey values say nothing about the object."""
+
+NEWER_SHARE = 0.25
+"""How far each further slice changes what the object is thought to look like."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,29 @@ class Appearance:
         ratios = np.clip(ratios, -LARGEST_RATIO, LARGEST_RATIO)
         return cls(ratios, float(ratios[bins[inside]].mean()))
 
+    def blended(self, newer: Appearance | None) -> Appearance:
+        """This appearance, changed a little towards that of a further slice."""
+        if newer is None:
+            return self
+        ratios = (1 - NEWER_SHARE) * self.ratios + NEWER_SHARE * newer.ratios
+        return Appearance(
+            ratios, (1 - NEWER_SHARE) * self.separation + NEWER_SHARE * newer.separation
+        )
+
+    def map_of(self, cells: np.ndarray) -> np.ndarray:
+        """Where a slice looks like the object (positive) or like its surroundings (negative).
+
+        Parameters
+        ----------
+        cells : ndarray of shape (h, w), float in [0, 1]
+
+        Returns
+        -------
+        likeness : ndarray of shape (h, w), float32, in [-1, 1]
+        """
+        bins = np.clip((cells * BINS).astype(int), 0, BINS - 1)
+        return (self.ratios[bins] / LARGEST_RATIO).astype(np.float32)
+
     def likeness(self, crop: np.ndarray, logits: np.ndarray) -> float:
         """How much another slice's mask looks like the object: 1 as the keyframe, 0 undecided.
 
@@ -68,11 +94,41 @@ class Appearance:
         return float(self.ratios[_bins(crop, inside.shape)[inside]].mean() / self.separation)
 
 
+def context_maps(
+    crop: np.ndarray, known_crop: np.ndarray, appearance: Appearance | None, size: int
+) -> np.ndarray:
+    """What the network is shown of a slice whose mask is known, beside that mask.
+
+    Parameters
+    ----------
+    crop : ndarray of shape (S, S), float in [0, 1]
+        The slice to segment.
+    known_crop : ndarray of shape (S, S), float in [0, 1]
+        The same field of the slice with the known mask.
+    appearance : Appearance or None
+        Of the object there.
+    size : int
+        S is a multiple of it.
+
+    Returns
+    -------
+    maps : ndarray of shape (CONTEXT_MAPS, size, size), float32
+        Likeness to the object, the known slice, and the change since then.
+    """
+    cells, known = _cells(crop, size), _cells(known_crop, size)
+    likeness = np.zeros_like(cells) if appearance is None else appearance.map_of(cells)
+    return np.stack([likeness, 2 * known - 1, 4 * (cells - known)]).astype(np.float32)
+
+
+def _cells(crop: np.ndarray, size: int) -> np.ndarray:
+    """Mean grey values of (size, size) cells."""
+    step = crop.shape[0] // size
+    return crop.reshape(size, step, size, step).mean((1, 3))
+
+
 def _bins(crop: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Bin of each cell's mean grey value."""
-    step = crop.shape[0] // shape[0]
-    means = crop.reshape(shape[0], step, shape[1], step).mean((1, 3))
-    return np.clip((means * BINS).astype(int), 0, BINS - 1)
+    return np.clip((_cells(crop, shape[0]) * BINS).astype(int), 0, BINS - 1)
 
 
 def _histogram(bins: np.ndarray) -> np.ndarray:

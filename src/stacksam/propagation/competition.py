@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from stacksam.propagation.slice_predictor import SlicePrediction
+from stacksam.propagation.slice_mask import SliceMask, meets
 
-Found = dict[int, SlicePrediction]
+Found = dict[int, SliceMask]
 
 
 def share_out(found: Mapping[int, Found], keyframes: Mapping[int, list[int]]) -> dict[int, Found]:
@@ -20,30 +19,30 @@ def share_out(found: Mapping[int, Found], keyframes: Mapping[int, list[int]]) ->
 
     Parameters
     ----------
-    found : mapping of object id to {slice index: SlicePrediction}
+    found : mapping of object id to {slice index: SliceMask}
         All along the same axis.
     keyframes : mapping of object id to list of int
 
     Returns
     -------
-    shared : dict of object id to {slice index: SlicePrediction}
-        Predictions without a loss are passed on as they are.
+    shared : dict of object id to {slice index: SliceMask}
+        Masks without a loss are passed on as they are.
     """
     shared = {object_id: dict(slices) for object_id, slices in found.items()}
     order = {object_id: number for number, object_id in enumerate(found)}
     for index in sorted({index for slices in found.values() for index in slices}):
-        here = [object_id for object_id in found if index in found[object_id]]
-        if len(here) < 2:
-            continue
+        here = {
+            object_id: found[object_id][index] for object_id in found if index in found[object_id]
+        }
 
         def rank(object_id: int, index: int = index) -> tuple[float, float, int]:
             distance = min((abs(index - k) for k in keyframes[object_id]), default=np.inf)
             return (distance, -found[object_id][index].confidence, order[object_id])
 
-        taken = np.zeros(found[here[0]][index].plane_shape, dtype=bool)
-        for object_id in sorted(here, key=rank):
-            mask = found[object_id][index].mask
-            if (mask & taken).any():
-                shared[object_id][index] = replace(found[object_id][index], given=mask & ~taken)
-            taken |= mask
+        ranked = sorted(here, key=rank)
+        for place, object_id in enumerate(ranked):
+            stronger = [here[i] for i in ranked[:place] if meets(here[i], here[object_id])]
+            if stronger:
+                taken = np.logical_or.reduce([other.mask for other in stronger])
+                shared[object_id][index] = here[object_id].with_mask(here[object_id].mask & ~taken)
     return shared

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from stacksam.core.fields import Field, field_around, logits_box
+from stacksam.core.fields import Field, field_around, logits_box, move_logits
 from stacksam.core.masks import box_of, component_at
 
 Box = tuple[float, float, float, float]
@@ -22,6 +22,9 @@ IMPLAUSIBLE = 0.7
 """Factor on the score of a mask that is cut by its field's border, or tiny in it."""
 
 TINY_FILL = 0.12
+
+CERTAINTY = 6.0
+"""Power of a candidate's score in its weight; chosen on train and val."""
 
 
 def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: float) -> list[Field]:
@@ -53,14 +56,76 @@ def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: floa
 
 def plausibility(logits: np.ndarray, field: Field, clicks: list[Point]) -> float:
     """Factor in (0, 1] on a mask's score: low if no click is on it, or if its scale is off."""
-    size = logits.shape[0]
-    spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
-    box = box_of(np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots]))
+    size, box = logits.shape[0], _clicked_box(logits, field, clicks)
     if box is None:
         return IMPLAUSIBLE**3
     is_cut = box[0] == 0 or box[1] == 0 or box[2] == size or box[3] == size
-    is_tiny = max(box[2] - box[0], box[3] - box[1]) < TINY_FILL * size
-    return IMPLAUSIBLE ** (int(is_cut) + int(is_tiny))
+    return IMPLAUSIBLE ** (int(is_cut) + int(_is_tiny(box, size)))
+
+
+def is_coarse(logits: np.ndarray, field: Field, clicks: list[Point]) -> bool:
+    """Whether the clicked mask is tiny in its field, so that a closer look would draw it better."""
+    box = _clicked_box(logits, field, clicks)
+    return box is not None and _is_tiny(box, logits.shape[0])
+
+
+def _clicked_box(
+    logits: np.ndarray, field: Field, clicks: list[Point]
+) -> tuple[int, int, int, int] | None:
+    spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), logits.shape[0])]
+    return box_of(np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots]))
+
+
+def _is_tiny(box: tuple[int, int, int, int], size: int) -> bool:
+    return max(box[2] - box[0], box[3] - box[1]) < TINY_FILL * size
+
+
+def expected_overlaps(
+    looks: list[tuple[np.ndarray, Field, np.ndarray]], clicks: list[Point]
+) -> list[np.ndarray]:
+    """How well each candidate would do if any of them were meant, by their scores.
+
+    The score of a mask tells little about masks in other fields; a mask that agrees with most of
+    what all fields propose is the better guess (minimum Bayes risk).
+
+    Parameters
+    ----------
+    looks : list of (logits, field, scores)
+        Of shapes (M, h, w) and (M,), of one slice.
+    clicks : list of (y, x)
+
+    Returns
+    -------
+    overlaps : list of ndarray of shape (M,)
+        Expected IoU in [0, 1].
+    """
+    weights = [
+        np.maximum(scores, 1e-3) ** CERTAINTY * [plausibility(x, field, clicks) for x in logits]
+        for logits, field, scores in looks
+    ]
+    total = sum(float(w.sum()) for w in weights)
+    expected = []
+    for logits, field, _ in looks:
+        overlap = np.zeros(len(logits))
+        for (others, other_field, _), weight in zip(looks, weights, strict=True):
+            overlap += _overlaps(logits, field, others, other_field) @ weight
+        coarse = np.array([is_coarse(x, field, clicks) for x in logits])
+        expected.append(overlap / total * np.where(coarse, IMPLAUSIBLE, 1.0))
+    return expected
+
+
+def _overlaps(
+    logits: np.ndarray, field: Field, others: np.ndarray, other_field: Field
+) -> np.ndarray:
+    """IoU of each of M masks with each of N, (M, N), in the wider of their fields."""
+    if other_field.width > field.width:
+        logits, field = np.stack([move_logits(x, field, other_field) for x in logits]), other_field
+    elif other_field != field:
+        others = np.stack([move_logits(x, other_field, field) for x in others])
+    first, second = ((x.reshape(len(x), -1) > 0).astype(np.float32) for x in (logits, others))
+    common = first @ second.T
+    union = first.sum(1)[:, None] + second.sum(1)[None] - common
+    return common / np.maximum(union, 1)
 
 
 def corrected_field(

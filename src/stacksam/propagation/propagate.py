@@ -26,19 +26,23 @@ from stacksam.core.prompts import (
     ScribblePrompt,
 )
 from stacksam.propagation.appearance import Appearance
+from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
 Progress = Callable[[int, int], None]
 Found = dict[int, SlicePrediction]
 
-PRESENCE_LIMIT = 0.85
+PRESENCE_LIMIT = 0.98
 """A front stops where the object is less likely present than this; chosen on train and val."""
 
-SCORE_LIMIT = 0.5
+SCORE_LIMIT = 0.65
 """A front stops where the predicted IoU falls below this."""
 
 LIKENESS_LIMIT = 0.3
 """A front stops where grey values look less like the keyframe's than this; see `Appearance`."""
+
+SENSITIVITY_ODDS = 4.0
+"""From sensitivity 0.5 to 1 the odds of each limit fall by this factor, to 0 they rise by it."""
 
 FUSED_LOGIT_LIMIT = 6.0
 """Logits are clipped before they are fused, so that an overconfident front cannot win alone."""
@@ -59,6 +63,8 @@ class Plan:
         Slices that the user marked as without the object; fronts stop before them.
     start, stop : int
         Slices that may be computed.
+    sensitivity : float in [0, 1]
+        How readily a front goes on; 0.5 is what was chosen on train and val.
     """
 
     axis: int
@@ -67,6 +73,7 @@ class Plan:
     absent: frozenset[int]
     start: int
     stop: int
+    sensitivity: float = 0.5
 
 
 def make_plan(
@@ -75,6 +82,7 @@ def make_plan(
     axis: int,
     n_slices: int,
     z_range: tuple[int, int] | None = None,
+    sensitivity: float = 0.5,
 ) -> Plan:
     """Sort an object's prompted slices into keyframes, corrections and absences.
 
@@ -84,6 +92,7 @@ def make_plan(
     object_id, axis, n_slices : int
     z_range : (start, stop), optional
         Half-open limits of what is computed; keyframes outside it stay as they are.
+    sensitivity : float in [0, 1]
 
     Returns
     -------
@@ -92,8 +101,11 @@ def make_plan(
     Raises
     ------
     ValueError
-        If no slice along the axis says where the object is, or the range is empty.
+        If no slice along the axis says where the object is, the range is empty, or the sensitivity
+        is another number.
     """
+    if not 0 <= sensitivity <= 1:
+        raise ValueError(f"sensitivity is {sensitivity}; it has to be between 0 and 1")
     start, stop = (0, n_slices) if z_range is None else (int(z_range[0]), int(z_range[1]))
     start, stop = max(start, 0), min(stop, n_slices)
     if start >= stop:
@@ -119,7 +131,8 @@ def make_plan(
             f"object {object_id} has no box, mask or positive point along axis {axis}; "
             "add one first"
         )
-    return Plan(axis, dict(sorted(keyframes.items())), corrections, frozenset(absent), start, stop)
+    ascending = dict(sorted(keyframes.items()))
+    return Plan(axis, ascending, corrections, frozenset(absent), start, stop, float(sensitivity))
 
 
 def run_plan(
@@ -139,6 +152,9 @@ def run_plan(
     index, prediction : int, SlicePrediction
         Each slice at most once. Slices on which the object is absent are left out.
     """
+    if has_memory(predictor):
+        yield from run_memory_plan(predictor, plan, cancel)
+        return
     seen: set[int] = set()
     for index, found in _from_keyframes(predictor, plan, cancel):
         seen.add(index)
@@ -155,6 +171,50 @@ def run_plan(
             if here not in seen:
                 seen.add(here)
                 yield here, found
+
+
+def run_slice(
+    predictor: SlicePredictor, plan: Plan, index: int, cancel: Event | None = None
+) -> SlicePrediction | None:
+    """What `run_plan` gives for one slice, going no further than there.
+
+    Only a slice that no front from a keyframe reaches may differ: its own prompts alone count.
+
+    Parameters
+    ----------
+    predictor : SlicePredictor
+    plan : Plan
+    index : int
+    cancel : Event, optional
+
+    Returns
+    -------
+    prediction : SlicePrediction or None
+        None where the object does not get to, and after cancel.
+    """
+    if index in plan.keyframes:
+        return predictor.from_prompts(plan.axis, index, plan.keyframes[index])
+    if has_memory(predictor):  # what a slice shows depends on all that were seen before it
+        return dict(run_memory_plan(predictor, plan, cancel)).get(index)
+    low = max((i for i in plan.keyframes if i < index), default=None)
+    high = min((i for i in plan.keyframes if i > index), default=None)
+    arrived = []
+    for edge, step in ((low, 1), (high, -1)):
+        if edge is None:
+            continue
+        origin = predictor.from_prompts(plan.axis, edge, plan.keyframes[edge])
+        front = dict(_front(predictor, plan, origin, edge, step, index + step, cancel))
+        arrived += [front[index]] if index in front else []
+    if _is_set(cancel):
+        return None
+    if len(arrived) == 2:
+        assert low is not None
+        assert high is not None
+        return fuse(arrived[0], arrived[1], (high - index) / (high - low))
+    alone = plan.corrections.get(index, ())
+    if not arrived and _has_positive(alone):
+        return predictor.from_prompts(plan.axis, index, alone)
+    return arrived[0] if arrived else None
 
 
 def _from_keyframes(
@@ -184,10 +244,7 @@ def _front(
     cancel: Event | None,
 ) -> Iterator[tuple[int, SlicePrediction]]:
     """Go on from a keyframe until the object ends, the range ends, or just before `goal`."""
-    current, known = (
-        origin,
-        Appearance.of(predictor.crop(plan.axis, index, origin.field), origin.logits),
-    )
+    current, known = origin, origin.appearance
     while True:
         index += step
         if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
@@ -215,12 +272,20 @@ def _goes_on(
     index: int,
 ) -> bool:
     """Whether a front goes on: the model says so, and the object still looks like itself."""
-    if prediction.presence < PRESENCE_LIMIT or prediction.score < SCORE_LIMIT:
+    ease = SENSITIVITY_ODDS ** (1 - 2 * plan.sensitivity)
+    if prediction.presence < _eased(PRESENCE_LIMIT, ease):
+        return False
+    if prediction.score < _eased(SCORE_LIMIT, ease):
         return False
     if known is None:
         return True
     crop = predictor.crop(plan.axis, index, prediction.field)
-    return known.likeness(crop, prediction.logits) >= LIKENESS_LIMIT
+    return known.likeness(crop, prediction.logits) >= _eased(LIKENESS_LIMIT, ease)
+
+
+def _eased(limit: float, factor: float) -> float:
+    """A limit whose odds are multiplied."""
+    return limit if factor == 1 else limit * factor / (1 - limit + limit * factor)
 
 
 def _between(
@@ -239,7 +304,8 @@ def _between(
     for index, found in _front(predictor, plan, last, high, -1, goal, cancel):
         other = up.pop(index, None)
         yield index, found if other is None else fuse(other, found, (high - index) / (high - low))
-    yield from up.items()
+    if not _is_set(cancel):  # what waits for a front that was broken off would not be final
+        yield from up.items()
 
 
 def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> SlicePrediction:
@@ -264,11 +330,13 @@ def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> Slic
     logits = logits + (1 - weight) * np.clip(other, -limit, limit)
     return SlicePrediction(
         key=first.key + second.key,
+        index=first.index,
         plane_shape=first.plane_shape,
         field=first.field,
         logits=logits.astype(np.float32),
         score=weight * first.score + (1 - weight) * second.score,
         presence=max(first.presence, second.presence),
+        appearance=first.appearance,
     )
 
 

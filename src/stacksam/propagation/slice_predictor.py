@@ -35,16 +35,18 @@ from stacksam.core.prompts import (
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, apply_window, to_grey
 from stacksam.io.embedding_store import MemoryStore
+from stacksam.propagation.appearance import Appearance, context_maps
 from stacksam.propagation.field_choice import (
     Box,
     box_to_field,
     click_fields,
     corrected_field,
+    expected_overlaps,
     grown,
-    plausibility,
 )
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.predictor import FieldPrediction, FieldPrompts, Predictor
+from stacksam.sam.whole_slice import WholeSlicePredictor
 
 SCRIBBLE_POINTS = 8
 MASK_LOGIT = 8.0
@@ -61,6 +63,7 @@ class SlicePrediction:
     ----------
     key : bytes
         Digest of everything the prediction follows from.
+    index : int
     plane_shape : (height, width)
     field : Field
     logits : ndarray of shape (h, w), float32
@@ -73,9 +76,12 @@ class SlicePrediction:
         Up to three masks for an ambiguous prompt, the shown one first.
     given : ndarray of shape (height, width), bool, or None
         The mask that the user gave, which is honoured exactly.
+    appearance : Appearance or None
+        What the object is known to look like from here on.
     """
 
     key: bytes
+    index: int
     plane_shape: tuple[int, int]
     field: Field
     logits: np.ndarray
@@ -83,6 +89,7 @@ class SlicePrediction:
     presence: float
     candidates: tuple[tuple[np.ndarray, float], ...] = ()
     given: np.ndarray | None = None
+    appearance: Appearance | None = None
 
     @property
     def mask(self) -> np.ndarray:
@@ -94,7 +101,8 @@ class SlicePrediction:
     @property
     def is_empty(self) -> bool:
         """Whether no pixel belongs to the object."""
-        return not (self.logits > 0).any() if self.given is None else not self.given.any()
+        shown = self.field.visible(self.logits) > 0 if self.given is None else self.given
+        return not shown.any()
 
     @property
     def confidence(self) -> float:
@@ -112,6 +120,7 @@ class _Round:
     field: Field | None = None
     logits: np.ndarray | None = None
     is_neighbour: bool = False
+    neighbour: SlicePrediction | None = None
     prediction: FieldPrediction | None = None
     shown: int = 0
 
@@ -144,16 +153,30 @@ class SlicePredictor:
 
     def embed(self, axis: int, index: int, field: Field) -> Embedding:
         """The embedding of a field, computed once."""
-        return self.embeddings.get_or_compute(
-            (axis, index, field), lambda: self.model.encode(self.crop(axis, index, field))
-        )
+
+        def encode() -> Embedding:
+            if isinstance(self.model, WholeSlicePredictor):
+                return self.model.encode(apply_window(self._slice(axis, index), self.window))
+            return self.model.encode(self.crop(axis, index, field))
+
+        return self.embeddings.get_or_compute((axis, index, field), encode)
 
     def crop(self, axis: int, index: int, field: Field) -> np.ndarray:
-        """What the model sees of a field: (S, S) float32 in [0, 1]."""
-        image = self.slices.get_or_compute(
+        """What a field shows: (S, S) float32 in [0, 1]."""
+        image = self._slice(axis, index)
+        return crop_image(image, field, self.model.input_size, self._prepare)
+
+    def _slice(self, axis: int, index: int) -> np.ndarray:
+        return self.slices.get_or_compute(
             (axis, index), lambda: self.volume.read_slice(index, axis)
         )
-        return crop_image(image, field, self.model.input_size, self._prepare)
+
+    def _field(self, axis: int, box: Box) -> Field:
+        """The field for a box; always the whole slice for models used that way."""
+        shape = self.volume.plane_shape(axis)
+        if isinstance(self.model, WholeSlicePredictor):
+            return self.model.field_of(shape)
+        return field_around(box, shape, pixel_aspect=self.pixel_aspect(axis))
 
     def _prepare(self, pixels: np.ndarray) -> np.ndarray:
         return to_grey(apply_window(pixels, self.window))
@@ -219,10 +242,9 @@ class SlicePredictor:
         neighbour: SlicePrediction | None,
     ) -> SlicePrediction:
         """Decode prompt after prompt, each seeing the logits of those before it."""
-        shape = self.volume.plane_shape(axis)
         state = _Round()
         if neighbour is not None:
-            state = self._start_from(neighbour, axis, shape)
+            state = self._start_from(neighbour, axis)
             if not prompts:
                 state = self._decode(axis, index, state)
         for prompt in prompts:
@@ -230,7 +252,7 @@ class SlicePredictor:
                 given = prompt.to_array()
                 is_empty = not given.any()
                 if len(prompts) == 1 or (is_empty and not any(map(says_where, prompts[1:]))):
-                    return self._given(key, axis, given)
+                    return self._given(key, axis, index, given)
                 if not is_empty:  # otherwise the later prompts start anew
                     field, logits = self._mask_logits(axis, given)
                     state = _Round(field=field, logits=logits)
@@ -239,16 +261,16 @@ class SlicePredictor:
             if state.field is None and state.box is None and not any(state.signs):
                 continue  # negative points before anything else wait for what they exclude from
             state = self._decode_with_field(axis, index, state)
-        return self._finish(key, shape, state)
+        return self._finish(key, axis, index, state)
 
-    def _start_from(self, neighbour: SlicePrediction, axis: int, shape: tuple[int, int]) -> _Round:
+    def _start_from(self, neighbour: SlicePrediction, axis: int) -> _Round:
         box = logits_box(neighbour.logits, neighbour.field)
         field = neighbour.field
         if box is not None:
-            field = field_around(box, shape, pixel_aspect=self.pixel_aspect(axis))
+            field = self._field(axis, box)
         logits = move_logits(neighbour.logits, neighbour.field, field)
         if self.model.knows_neighbours or box is None:
-            return _Round(field=field, logits=logits, is_neighbour=True)
+            return _Round(field=field, logits=logits, is_neighbour=True, neighbour=neighbour)
         return _Round(field=field, logits=logits, box=grown(box, 0.05))
 
     @staticmethod
@@ -269,12 +291,14 @@ class SlicePredictor:
     def _decode_with_field(self, axis: int, index: int, state: _Round) -> _Round:
         """Choose the field for the prompts so far, bring earlier logits there and decode."""
         shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
-        if state.field is None and state.box is None:
-            return self._look_at_scales(axis, index, state)
         field = state.field
+        if field is None and state.box is None:
+            if not isinstance(self.model, WholeSlicePredictor):
+                return self._look_at_scales(axis, index, state)
+            field = self.model.field_of(shape)
         if field is None:
             assert state.box is not None
-            field = field_around(state.box, shape, pixel_aspect=aspect)
+            field = self._field(axis, state.box)
             if state.logits is not None:  # a box after other prompts starts anew
                 state = _Round(state.points, state.signs, state.box)
         else:
@@ -285,17 +309,19 @@ class SlicePredictor:
         return self._decode(axis, index, replace(state, field=field))
 
     def _look_at_scales(self, axis: int, index: int, state: _Round) -> _Round:
-        """Look at a first click from close, middle and far, and keep what scores best."""
+        """Look at a first click from close, middle and far; keep what all looks agree on most."""
         clicks = [p for p, positive in zip(state.points, state.signs, strict=True) if positive]
+        rounds, looks = [], []
         shape, aspect = self.volume.plane_shape(axis), self.pixel_aspect(axis)
-        looks = []
         for field in click_fields(clicks, shape, aspect):
             look = self._decode(axis, index, _Round(state.points, state.signs, field=field))
             assert look.prediction is not None
-            assert look.logits is not None
-            score = look.prediction.scores[look.shown] * plausibility(look.logits, field, clicks)
-            looks.append((float(score), look))
-        return max(looks, key=lambda scored: scored[0])[1]
+            rounds.append(look)
+            looks.append((look.prediction.logits, field, look.prediction.scores))
+        expected = expected_overlaps(looks, clicks)
+        best = int(np.argmax([overlaps.max() for overlaps in expected]))
+        shown = int(np.argmax(expected[best]))
+        return replace(rounds[best], shown=shown, logits=looks[best][0][shown])
 
     def _decode(self, axis: int, index: int, state: _Round) -> _Round:
         field, model = state.field, self.model
@@ -312,6 +338,7 @@ class SlicePredictor:
             else box_to_field(state.box, field, model.input_size),
             logits=state.logits,
             is_neighbour=state.is_neighbour,
+            context=self._context(axis, index, field, state.neighbour),
         )
         prediction = model.decode(self.embed(axis, index, field), prompts)
         self.decoded += 1
@@ -325,34 +352,56 @@ class SlicePredictor:
             shown=shown,
         )
 
-    def _finish(self, key: bytes, shape: tuple[int, int], state: _Round) -> SlicePrediction:
+    def _context(
+        self, axis: int, index: int, field: Field, neighbour: SlicePrediction | None
+    ) -> np.ndarray | None:
+        """The neighbouring slice in this field, for models that look at it."""
+        if neighbour is None or not self.model.sees_neighbours:
+            return None
+        return context_maps(
+            self.crop(axis, index, field),
+            self.crop(axis, neighbour.index, field),
+            neighbour.appearance,
+            self.model.logits_size,
+        )
+
+    def _finish(self, key: bytes, axis: int, index: int, state: _Round) -> SlicePrediction:
         field, prediction = state.field, state.prediction
         assert field is not None
         assert prediction is not None
         assert state.logits is not None
         order = [state.shown, *(i for i in np.argsort(-prediction.scores) if i != state.shown)]
-        candidates = tuple((prediction.logits[i], float(prediction.scores[i])) for i in order[:3])
+        scores = [float(score) for score in np.clip(prediction.scores, 0, 1)]
+        candidates = tuple((prediction.logits[i], scores[i]) for i in order[:3])
+        appearance = Appearance.of(self.crop(axis, index, field), state.logits)
+        if state.neighbour is not None and state.neighbour.appearance is not None:
+            appearance = state.neighbour.appearance.blended(appearance)
         return SlicePrediction(
             key,
-            shape,
+            index,
+            self.volume.plane_shape(axis),
             field,
             state.logits,
-            float(prediction.scores[state.shown]),
+            scores[state.shown],
             prediction.presence,
             candidates,
+            appearance=appearance,
         )
 
-    def _given(self, key: bytes, axis: int, mask: np.ndarray) -> SlicePrediction:
+    def _given(self, key: bytes, axis: int, index: int, mask: np.ndarray) -> SlicePrediction:
         """A mask that the user gave; an empty one says that the object is absent."""
         field, logits = self._mask_logits(axis, mask)
         presence = float(mask.any())
         shape = (mask.shape[0], mask.shape[1])
-        return SlicePrediction(key, shape, field, logits, 1.0, presence, given=mask)
+        appearance = Appearance.of(self.crop(axis, index, field), logits)
+        return SlicePrediction(
+            key, index, shape, field, logits, 1.0, presence, given=mask, appearance=appearance
+        )
 
     def _mask_logits(self, axis: int, mask: np.ndarray) -> tuple[Field, np.ndarray]:
         shape, size = (mask.shape[0], mask.shape[1]), self.model.logits_size
         box = box_of(mask) or (0, 0, *shape)
-        field = field_around(box, shape, pixel_aspect=self.pixel_aspect(axis))
+        field = self._field(axis, box)
         inside = crop_labels(mask, field, 2 * size).reshape(size, 2, size, 2).mean((1, 3))
         if not inside.any():
             return field, np.full((size, size), LOGIT_OUTSIDE, np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,10 @@ from stacksam.io.atomic import atomic_path
 from stacksam.sam.model import CompactConfig, PromptableModel, build_compact
 
 FORMAT = "stacksam-compact-1"
+
+FIRST_VERSION = {"num_context_maps": 0}
+"""What the first checkpoints did not say, since there was no choice."""
+_MAX_INPUT = 4096
 
 
 def save_compact(
@@ -87,7 +90,9 @@ def load_compact(path: str | Path) -> tuple[PromptableModel, dict[str, Any]]:
         description = json.loads(text)
         if description["format"] != FORMAT:
             raise KeyError(description["format"])
-        model = build_compact(CompactConfig.from_dict(description["model"]))
+        config = CompactConfig.from_dict(FIRST_VERSION | description["model"])
+        _check_sizes(config, tensors)
+        model = build_compact(config)
         model.load_state_dict(tensors)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
@@ -99,10 +104,22 @@ def load_compact(path: str | Path) -> tuple[PromptableModel, dict[str, Any]]:
     return model.eval(), description
 
 
-def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _check_sizes(config: CompactConfig, tensors: dict[str, torch.Tensor]) -> None:
+    """Refuse a description of a network larger than its weights before it is allocated."""
+    values = [v for value in vars(config).values() for v in _flat(value)]
+    if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in values):
+        raise ValueError("sizes are not whole numbers")
+    largest = max((n for tensor in tensors.values() for n in tensor.shape), default=0)
+    widths = (config.embed_dim, config.mlp_dim, config.mask_in_chans, *config.widths)
+    blocks = (config.decoder_depth, config.num_prompt_blocks, config.num_output_blocks)
+    if max(widths) > largest or sum((*blocks, *config.depths)) > len(tensors):
+        raise ValueError("the described network is larger than its weights")
+    if not 0 < config.input_size <= _MAX_INPUT or config.num_context_maps > largest:
+        raise ValueError("the described network is larger than its weights")
+
+
+def _flat(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _first_line(error: Exception) -> str:

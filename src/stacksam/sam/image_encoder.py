@@ -272,7 +272,9 @@ def partition_windows(x: Tensor, size: int) -> Tensor:
     -------
     windows : Tensor of shape (B * rows * columns, size, size, C)
     """
-    x = F.pad(x, (0, 0, 0, -x.shape[2] % size, 0, -x.shape[1] % size))
+    # Without negative numbers, which ONNX would divide and round towards zero.
+    right, below = (size - x.shape[2] % size) % size, (size - x.shape[1] % size) % size
+    x = F.pad(x, (0, 0, 0, right, 0, below))
     windows = x.unflatten(1, (-1, size)).unflatten(3, (-1, size))  # (B, rows, s, columns, s, C)
     return windows.transpose(2, 3).flatten(0, 2)
 
@@ -291,6 +293,6 @@ def join_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
     """
     height, width = grid
     size = windows.shape[1]
-    rows, columns = -(-height // size), -(-width // size)
+    rows, columns = (height + size - 1) // size, (width + size - 1) // size
     x = windows.unflatten(0, (-1, rows, columns)).transpose(2, 3)  # (B, rows, s, columns, s, C)
     return x.flatten(3, 4).flatten(1, 2)[:, :height, :width]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stacksam.sam.compact_encoder import CompactEncoder, Embedding
 from stacksam.sam.mask_decoder import DecoderOutput, MaskDecoder
-from stacksam.sam.prompt_encoder import PromptEncoder
+from stacksam.sam.prompt_encoder import CONTEXT_MAPS, PromptEncoder
 from stacksam.sam.transformer import TwoWayTransformer
 
 
@@ -25,6 +25,8 @@ class CompactConfig:
         See `CompactEncoder`.
     decoder_depth, num_heads, mlp_dim, mask_in_chans, num_prompt_blocks, num_output_blocks
         See `MaskDecoder` and `PromptEncoder`.
+    num_context_maps
+        See `MaskDecoder` and `PromptEncoder`.
     """
 
     input_size: int = 256
@@ -37,6 +39,7 @@ class CompactConfig:
     mask_in_chans: int = 64
     num_prompt_blocks: int = 2
     num_output_blocks: int = 1
+    num_context_maps: int = CONTEXT_MAPS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -75,9 +78,12 @@ class PromptableModel(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
         is_neighbour: Tensor | None = None,
+        context: Tensor | None = None,
     ) -> DecoderOutput:
         """Decode prompts; shapes as in `PromptEncoder.forward`."""
-        sparse, dense = self.prompt_encoder(points, boxes, masks, is_neighbour=is_neighbour)
+        sparse, dense = self.prompt_encoder(
+            points, boxes, masks, is_neighbour=is_neighbour, context=context
+        )
         return self.mask_decoder(
             embedding.image_embedding,
             self.prompt_encoder.get_dense_pe(),
@@ -97,6 +103,7 @@ def build_compact(config: CompactConfig = CompactConfig()) -> PromptableModel:
         (config.input_size, config.input_size),
         config.mask_in_chans,
         has_prompt_maps=True,
+        num_context_maps=config.num_context_maps,
     )
     decoder = MaskDecoder(
         transformer_dim=config.embed_dim,

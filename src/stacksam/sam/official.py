@@ -63,7 +63,15 @@ SAM_CONFIGS = {config.name: config for config in (VIT_B, VIT_L, VIT_H)}
 
 
 class SamModel(PromptableModel):
-    """A SAM network that takes windowed intensities like every other model of StackSAM."""
+    """A SAM network that takes windowed intensities like every other model of StackSAM.
+
+    Attributes
+    ----------
+    pads_slices : bool
+        Whether its publisher's predictor prepares images as `stacksam.sam.whole_slice` does.
+    """
+
+    pads_slices = True
 
     def encode(self, image: Tensor) -> Embedding:
         """Encode fields of shape (B, 1 or 3, H, W) in [0, 1]."""

@@ -34,6 +34,8 @@ class FieldPrompts:
     logits : ndarray of shape (h, w), float32, or None
         Of the previous round or, if `is_neighbour`, of the neighbouring slice.
     is_neighbour : bool
+    context : ndarray of shape (C, h, w), float32, or None
+        What the neighbouring slice shows; see `stacksam.propagation.appearance.context_maps`.
     """
 
     points_yx: tuple[tuple[float, float], ...] = ()
@@ -41,6 +43,7 @@ class FieldPrompts:
     box_yxyx: tuple[float, float, float, float] | None = None
     logits: np.ndarray | None = None
     is_neighbour: bool = False
+    context: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Predictor:
         self.logits_size = network.prompt_encoder.mask_input_size[0]
         self.tells_presence = network.mask_decoder.has_object_score
         self.knows_neighbours = network.prompt_encoder.has_prompt_maps
+        self.sees_neighbours = network.prompt_encoder.num_context_maps > 0
 
     @torch.inference_mode()
     def encode(self, crop: np.ndarray) -> Embedding:
@@ -140,9 +144,12 @@ class Predictor:
             logits = torch.from_numpy(np.ascontiguousarray(prompts.logits, np.float32))[None, None]
             logits = logits.to(self.device)
             is_neighbour = torch.tensor([prompts.is_neighbour], device=self.device)
+        context = None
+        if prompts.context is not None and self.sees_neighbours:
+            context = torch.from_numpy(prompts.context)[None].to(self.device)
         with self._autocast():
             output = self.network.decode(
-                _as_type(embedding, torch.float32), points, None, logits, is_neighbour
+                _as_type(embedding, torch.float32), points, None, logits, is_neighbour, context
             )
         is_handed = prompts.is_neighbour and not prompts.points_yx and prompts.box_yxyx is None
         presence = output.object_score_logits if is_handed else None

@@ -20,6 +20,9 @@ PADDING, NEGATIVE, POSITIVE, BOX_START, BOX_END = -1, 0, 1, 2, 3
 MAP_CHANNELS = 6
 """Logits, refinement flag, neighbour flag, positive points, negative points, box."""
 
+CONTEXT_MAPS = 3
+"""Of a neighbouring slice: likeness to the object, the slice, the change; see `appearance`."""
+
 POINT_RADIUS = 2.5
 """Of a drawn point, in pixels of the prompt map."""
 
@@ -64,6 +67,8 @@ class PromptEncoder(nn.Module):
         Hidden channels of the mask branch.
     has_prompt_maps : bool
         Draw points and boxes into the mask branch and flag where the mask comes from.
+    num_context_maps : int
+        Further channels of the mask branch, which show the neighbouring slice.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class PromptEncoder(nn.Module):
         mask_in_chans: int,
         *,
         has_prompt_maps: bool = False,
+        num_context_maps: int = 0,
     ) -> None:
         super().__init__()
         self.embed_dim = embed_dim
@@ -81,11 +87,13 @@ class PromptEncoder(nn.Module):
         self.input_image_size = input_image_size
         self.mask_input_size = (4 * image_embedding_size[0], 4 * image_embedding_size[1])
         self.has_prompt_maps = has_prompt_maps
+        self.num_context_maps = num_context_maps
+        map_channels = MAP_CHANNELS + num_context_maps if has_prompt_maps else 1
         self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, embed_dim) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, embed_dim)
         self.mask_downscaling = nn.Sequential(
-            nn.Conv2d(MAP_CHANNELS if has_prompt_maps else 1, mask_in_chans // 4, 2, stride=2),
+            nn.Conv2d(map_channels, mask_in_chans // 4, 2, stride=2),
             LayerNorm2d(mask_in_chans // 4),
             nn.GELU(),
             nn.Conv2d(mask_in_chans // 4, mask_in_chans, 2, stride=2),
@@ -106,6 +114,7 @@ class PromptEncoder(nn.Module):
         masks: Tensor | None,
         *,
         is_neighbour: Tensor | None = None,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encode a batch of prompt combinations.
 
@@ -119,6 +128,8 @@ class PromptEncoder(nn.Module):
         masks : Tensor of shape (B, 1, 4 H, 4 W) or None
             Logits of an earlier round or, where `is_neighbour`, of the neighbouring slice.
         is_neighbour : bool Tensor of shape (B,) or None
+        context : Tensor of shape (B, num_context_maps, 4 H, 4 W) or None
+            Zero where no neighbouring slice is known.
 
         Returns
         -------
@@ -133,6 +144,8 @@ class PromptEncoder(nn.Module):
         sparse = self._embed_points(coords, labels)
         if self.has_prompt_maps:
             maps = self._draw_maps(coords, labels, masks, is_neighbour)
+            if self.num_context_maps:
+                maps = torch.cat([maps, self._context_or_zeros(context, maps)], 1)
             return sparse, self.mask_downscaling(maps.to(self.no_mask_embed.weight.dtype))
         if masks is not None:
             return sparse, self.mask_downscaling(masks)
@@ -172,6 +185,11 @@ class PromptEncoder(nn.Module):
             weight = embedding.get_parameter("weight")
             embedded = embedded + (labels == value)[..., None] * weight
         return embedded
+
+    def _context_or_zeros(self, context: Tensor | None, maps: Tensor) -> Tensor:
+        if context is not None:
+            return context.to(maps.dtype)
+        return maps.new_zeros(len(maps), self.num_context_maps, *self.mask_input_size)
 
     def _draw_maps(
         self,

@@ -1,38 +1,35 @@
-"""The models StackSAM knows by name, and how one is loaded."""
+"""The models StackSAM knows by name, how one gets onto this computer, and how it is loaded.
+
+Nothing here uses the network except `download_model`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import shutil
+import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 from stacksam.core.errors import CheckpointError
-from stacksam.sam.checkpoints import load_compact, sha256_of
+from stacksam.io.atomic import atomic_path
+from stacksam.sam.checksums import check_file, sha256_of
+from stacksam.sam.downloads import DownloadCancelled, DownloadError, Event, Progress, fetch_file
+from stacksam.sam.families import load_network
+from stacksam.sam.model_list import (
+    MIRROR_VARIABLE,
+    PACKAGE_LIST,
+    WEIGHTS_FOLDER,
+    ModelEntry,
+    add_to_user_list,
+    find_checkpoint,
+    models_folder,
+    read_list,
+    user_list,
+)
 from stacksam.sam.predictor import Predictor
-
-WEIGHTS_FOLDER = Path(__file__).parent.parent / "weights"
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """What a user should know before choosing a model.
-
-    Attributes
-    ----------
-    name, summary, licence : str
-    path : Path
-        Of the checkpoint.
-    """
-
-    name: str
-    summary: str
-    licence: str
-    path: Path
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the checkpoint lies on this computer."""
-        return self.path.is_file()
-
+from stacksam.sam.video_models import VideoPredictor
+from stacksam.sam.whole_slice import SUFFIX, WholeSlicePredictor
 
 MODELS = {
     "compact": ModelEntry(
@@ -40,26 +37,172 @@ MODELS = {
         "built in; small, for CPUs; cells, particles, CT, MR, ultrasound",
         "BSD-3-Clause",
         WEIGHTS_FOLDER / "compact.safetensors",
+        family="compact",
     ),
+    **read_list(PACKAGE_LIST),
 }
+
+RECORD = ".sha256"
+"""Added to a checkpoint's name: the file with the hash of what was downloaded, as sha256sum does."""
 
 
 def list_models() -> list[ModelEntry]:
-    """All known models, the built-in one first."""
-    return list(MODELS.values())
+    """All known models, the built-in one first, the user's own last.
+
+    Raises
+    ------
+    CheckpointError
+        If the user's list cannot be read.
+    """
+    return list({**MODELS, **user_list()}.values())
+
+
+def find_model(name: str) -> ModelEntry:
+    """A model by name.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none of that name.
+    """
+    known = {**MODELS, **user_list()}
+    if name not in known:
+        raise CheckpointError(
+            f"model {name!r} is unknown; choose one of {', '.join(known)} or give the path of a "
+            "checkpoint file"
+        )
+    return known[name]
+
+
+def download_model(
+    name: str, *, progress: Progress | None = None, cancel: Event | None = None
+) -> Path:
+    """Fetch a model from its publisher, or from the mirror that the user has named.
+
+    Parameters
+    ----------
+    name : str
+        From `list_models`. Show its `licence_text` before.
+    progress : callable, optional
+        Called with (bytes so far, bytes in all or 0 if unknown).
+    cancel : threading.Event, optional
+
+    Returns
+    -------
+    path : Path
+        Of the checkpoint; at once if it is here already.
+
+    Raises
+    ------
+    DownloadError
+        With the file to fetch by hand and where to put it.
+    WriteError
+        If the folder cannot be written to or the disk is full.
+    CheckpointError
+        If the name is unknown.
+    """
+    entry = find_model(name)
+    found = find_checkpoint(entry)
+    if found is not None:
+        return found
+    address = _address(entry)
+    if not address:
+        raise DownloadError(f"{name} has no address that a program can fetch; {by_hand(entry)}")
+    path = models_folder() / entry.file_name
+    try:
+        fetch_file(
+            address,
+            path,
+            size=entry.size,
+            checksums=entry.checksums,
+            progress=progress,
+            cancel=cancel,
+        )
+    except DownloadCancelled:
+        raise
+    except DownloadError as error:
+        raise DownloadError(f"{error}. Otherwise: {by_hand(entry)}") from error
+    _record(path)
+    return path
+
+
+def import_model(
+    file: str | Path, name: str | None = None, *, family: str = "", licence: str = ""
+) -> ModelEntry:
+    """Put a checkpoint that was fetched by hand, or trained, into the models folder.
+
+    Parameters
+    ----------
+    file : str or Path
+        Stays where it is.
+    name : str, optional
+        A known model, whose checksum the file then has to have, or a new name. By default the known
+        model with that file name, else the file's name.
+    family : str
+        For a new name, where the file does not tell it: ``"medsam"`` for fine-tunes of MedSAM.
+    licence : str
+        For a new name.
+
+    Returns
+    -------
+    entry : ModelEntry
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, unsafe, of an unknown kind, or not the published one.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise CheckpointError(f"the checkpoint {file.name} is missing; choose another file")
+    known = {**MODELS, **user_list()}
+    by_file = {entry.file_name: entry for entry in known.values() if entry.file_name}
+    entry = known.get(name) if name else by_file.get(file.name)
+    if entry is None:
+        new = ModelEntry(
+            name or file.stem,
+            "imported",
+            licence or "not stated",
+            family=family,
+            file_name=_safe_name(name or file.stem) + "".join(file.suffixes[-1:]),
+        )
+        load_network(file, family=new.family)  # refuses what cannot be used
+        return _take_over(file, new)
+    if not entry.file_name:
+        raise CheckpointError(f"{entry.name} is built in; import the file under another name")
+    try:
+        check_file(file, entry.checksums)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{file.name} is not the published {entry.name} ({error}); get it again, or import it "
+            "under another name"
+        ) from error
+    if file.suffix != ".zip":
+        load_network(file, family=entry.family)
+    _copy(file, models_folder() / entry.file_name)
+    return entry
 
 
 def load_model(
-    name: str | Path = "compact", *, device: str = "auto", dtype: str = "auto"
+    name: str | Path = "compact",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    whole_slice: bool = False,
 ) -> Predictor:
     """Load a model.
 
     Parameters
     ----------
     name : str or Path
-        A name from `list_models`, or the path of a compact model's safetensors file.
+        A name from `list_models`, or the path of a checkpoint: ``.pth``, ``.pt``, ``.bin``,
+        ``.safetensors``, a folder as Hugging Face's `save_pretrained` writes it, or a folder from
+        `stacksam.sam.onnx_export.export_onnx`. What network it holds is told by the file.
     device : {"auto", "cpu", "cuda", "mps"}
     dtype : {"auto", "float32", "bfloat16", "float16"}
+    whole_slice : bool
+        Use a SAM as published: whole slices, longest side 1024, no fields; see
+        `stacksam.sam.whole_slice`. A name that ends in ``:whole-slice`` says the same.
 
     Returns
     -------
@@ -68,19 +211,181 @@ def load_model(
     Raises
     ------
     CheckpointError
-        If the name is unknown or the checkpoint missing, damaged or of another kind.
+        If the name is unknown, or the checkpoint missing, damaged, unsafe or of another kind, or
+        no SAM where `whole_slice` is wanted.
     ValueError
         If the device is not available.
     """
-    entry = MODELS.get(str(name))
-    path = entry.path if entry else Path(name)
-    if entry is None and path.suffix != ".safetensors":
-        raise CheckpointError(
-            f"model {path.name!r} is unknown; choose one of {', '.join(MODELS)} or give the path "
-            "of a .safetensors file"
-        )
-    network, _ = load_compact(path)
-    label = entry.name if entry else path.stem
-    return Predictor(
-        network, name=label, fingerprint=sha256_of(path)[:16], device=device, dtype=dtype
+    kind = WholeSlicePredictor if whole_slice or str(name).endswith(SUFFIX) else Predictor
+    name = str(name).removesuffix(SUFFIX)
+    entry = {**MODELS, **user_list()}.get(name)
+    if entry is None:
+        path = Path(name)
+        if not path.suffix and not path.exists():
+            find_model(name)  # says which names there are
+        return _load(kind, path, path.stem, "", device, dtype)
+    found = find_checkpoint(entry)
+    if found is None:
+        raise CheckpointError(_not_here(entry))
+    return _load(kind, unpacked(found), entry.name, entry.family, device, dtype)
+
+
+def describe_model(name: str) -> dict[str, str]:
+    """What is known of a model, for people; reads all of its file if that is here.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none of that name.
+    """
+    entry = find_model(name)
+    found = find_checkpoint(entry)
+    return {
+        "name": entry.name,
+        "family": entry.family or "told by the file",
+        "for": entry.summary,
+        "licence": entry.licence_text,
+        "cite": entry.citation or "nothing stated",
+        "source": entry.url or entry.page or "none",
+        "page": entry.page or "none",
+        "size": f"{entry.size / 1e6:.1f} MB" if entry.size else "not published",
+        "checksum": ", ".join(entry.checksums) or "none published",
+        "needs": f'pip install "napari-stacksam[{entry.extra}]"' if entry.extra else "nothing else",
+        "here": "no" if found is None else _state(entry, found),
+    }
+
+
+def _state(entry: ModelEntry, path: Path) -> str:
+    """Whether a file is the published one."""
+    place = _shown(path.parent)
+    try:
+        checked = check_file(path, entry.checksums)
+    except ValueError as error:
+        return f"{path.name} in {place}, NOT THE PUBLISHED FILE ({error})"
+    if not entry.url and not entry.page:
+        return f"{path.name} in {place}"
+    if checked:
+        return f"{path.name} in {place}, verified ({', '.join(c.split(':')[0] for c in checked)})"
+    why = "none is published" if not entry.checksums else "install xxhash to compare"
+    return f"{path.name} in {place}, unverified ({why}); its sha256 is {sha256_of(path)}"
+
+
+def by_hand(entry: ModelEntry) -> str:
+    """What to do where a program may not use the network."""
+    source = _address(entry) or entry.page
+    return (
+        f"fetch {entry.file_name} by hand from {source} and put it into "
+        f"{_shown(models_folder())}, or run: stacksam models import {entry.file_name} "
+        f"--name {entry.name}"
     )
+
+
+def unpacked(path: Path) -> Path:
+    """The checkpoint inside a ``.pt.zip``, unpacked beside it; other files as they are."""
+    if path.suffix != ".zip":
+        return path
+    target = models_folder() / path.stem
+    if target.is_file():
+        return target
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (member,) = (i for i in archive.infolist() if Path(i.filename).name == path.stem)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                atomic_path(target) as temporary,
+                archive.open(member) as source,
+                open(temporary, "wb") as file,
+            ):
+                shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise CheckpointError(f"{path.name} does not hold {path.stem}; get it again") from error
+    return target
+
+
+def _load(
+    kind: type[Predictor], path: Path, name: str, family: str, device: str, dtype: str
+) -> Predictor:
+    network, file = load_network(path, family=family)
+    if hasattr(network, "memory_attention"):
+        kind = VideoPredictor  # whole slices, whether asked for or not
+    elif kind is WholeSlicePredictor and not getattr(network, "pads_slices", False):
+        raise CheckpointError(f"{name} was not published to look at whole slices; choose a SAM")
+    digest = sha256_of(file)
+    _check_record(file, digest)
+    return kind(network, name=name, fingerprint=digest[:16], device=device, dtype=dtype)
+
+
+def _address(entry: ModelEntry) -> str:
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    return f"{mirror.rstrip('/')}/{quote(entry.file_name)}" if mirror else entry.url
+
+
+def _not_here(entry: ModelEntry) -> str:
+    if not entry.file_name:
+        return (
+            f"the checkpoint of {entry.name} is missing; install the package again or correct the "
+            "list of models"
+        )
+    size = f"{entry.size / 1e6:.0f} MB, " if entry.size else ""
+    get = f"get it with: stacksam models download {entry.name} ({size}{entry.licence_text}), or "
+    return (
+        f"the checkpoint of {entry.name} is not on this computer; "
+        f"{get if _address(entry) else ''}{by_hand(entry)}"
+    )
+
+
+def _take_over(file: Path, entry: ModelEntry) -> ModelEntry:
+    _copy(file, models_folder() / entry.file_name)
+    add_to_user_list(entry)
+    return entry
+
+
+def _copy(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.samefile(file):
+        return _record(target)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(file, temporary)
+    return _record(target)
+
+
+def _record(path: Path) -> None:
+    """Write down the hash of a file that has just arrived."""
+    with atomic_path(path.with_name(path.name + RECORD)) as temporary:
+        temporary.write_text(f"{sha256_of(path)}  {path.name}\n", encoding="utf-8")
+
+
+def _check_record(path: Path, digest: str) -> None:
+    """Refuse a file that has changed since it arrived."""
+    record = path.with_name(path.name + RECORD)
+    if record.is_file():
+        if record.read_text(encoding="utf-8").split()[:1] != [digest]:
+            raise CheckpointError(
+                f"the checkpoint {path.name} has changed since it was downloaded; get it again, or "
+                f"delete {record.name} if you changed it yourself"
+            )
+
+
+def _safe_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or "model"
+
+
+def _shown(folder: Path) -> str:
+    """A folder without the user's name in it."""
+    try:
+        return str(Path("~") / folder.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(folder)
+
+
+__all__ = [
+    "MODELS",
+    "ModelEntry",
+    "by_hand",
+    "describe_model",
+    "download_model",
+    "find_model",
+    "import_model",
+    "list_models",
+    "load_model",
+]

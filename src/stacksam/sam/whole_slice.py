@@ -1,12 +1,11 @@
 """The published way to use SAM: the whole slice, longest side 1024, zeros below and to the right.
 
 Everything else in StackSAM looks at fields of a slice. The predictor here does what the published
-one does (Kirillov et al. 2023 and its code), so that its results can be reproduced.
+one does (Kirillov et al. 2023 and its code), so that its results can be reproduced: the slice in 8
+bits and in colour, coordinates scaled but not shifted, embeddings in full precision.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,28 +13,109 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from stacksam.core.padded_slice import PaddedSlice, padded_slice, resized_shape
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.official import SamModel, normalize_pixels
+from stacksam.sam.predictor import MAX_POINTS, FieldPrediction, FieldPrompts, Predictor
 
-MASK_THRESHOLD = 0.0
-"""Logits above it belong to the object."""
+SUFFIX = ":whole-slice"
+"""Ends the name of a model that is used this way."""
 
 
-def resized_shape(shape: tuple[int, int], longest_side: int = 1024) -> tuple[int, int]:
-    """Shape of an image scaled to a longest side, halves rounded up.
+class WholeSlicePredictor(Predictor):
+    """A `Predictor` that encodes whole slices instead of fields, as published.
 
-    Examples
-    --------
-    >>> resized_shape((512, 400)), resized_shape((3, 2048))
-    ((1024, 800), (2, 1024))
+    Parameters
+    ----------
+    network : SamModel
+        Its input has to be square.
+    name : str
+        Gets `SUFFIX`.
+    fingerprint : str
+    device : {"auto", "cpu", "cuda", "mps"} or a torch device's name
+    dtype : {"auto", "float32", "bfloat16", "float16"}
+        ``auto`` is float32.
+
+    Raises
+    ------
+    ValueError
+        If the network's input is not square, or device or dtype cannot be used.
     """
-    scale = longest_side * 1.0 / max(shape)
-    return max(1, int(shape[0] * scale + 0.5)), max(1, int(shape[1] * scale + 0.5))
+
+    network: SamModel
+
+    def __init__(
+        self,
+        network: SamModel,
+        *,
+        name: str,
+        fingerprint: str,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        height, width = network.prompt_encoder.input_image_size
+        if height != width:
+            raise ValueError(f"the model's input is {height} x {width}; a square one is needed")
+        super().__init__(
+            network,
+            name=name + SUFFIX,
+            fingerprint=fingerprint + SUFFIX,
+            device=device,
+            dtype="float32" if dtype == "auto" else dtype,
+        )
+
+    def field_of(self, plane_shape: tuple[int, int]) -> PaddedSlice:
+        """Where a slice lies in the model's input."""
+        return padded_slice(plane_shape, self.input_size)
+
+    @torch.inference_mode()
+    def encode(self, crop: np.ndarray) -> Embedding:
+        """Encode a whole slice; `crop` as in `preprocess_whole_slice`. In full precision."""
+        padded = preprocess_whole_slice(crop, self.input_size)
+        with self._autocast():
+            embedding = self.network.image_encoder(padded.to(self.device))
+        return Embedding(embedding.image_embedding.float())
+
+    @torch.inference_mode()
+    def decode(self, embedding: Embedding, prompts: FieldPrompts) -> FieldPrediction:
+        """Decode one combination of prompts.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            From `encode`.
+        prompts : FieldPrompts
+            In pixels of the model's input; a box's edges are taken as the published predictor
+            takes them.
+
+        Returns
+        -------
+        prediction : FieldPrediction
+            Its scores may leave [0, 1] a little: the best candidate is chosen by them.
+        """
+        points = boxes = masks = None
+        if prompts.points_yx:
+            points = (
+                self._tensor(prompts.points_yx)[None, -MAX_POINTS:].flip(-1),  # (1, N, 2) x, y
+                self._tensor(prompts.is_positive)[None, -MAX_POINTS:],
+            )
+        if prompts.box_yxyx is not None:
+            boxes = self._tensor(prompts.box_yxyx)[None, [1, 0, 3, 2]]
+        if prompts.logits is not None:
+            masks = self._tensor(prompts.logits)[None, None]
+        with self._autocast():
+            output = self.network.decode(embedding, points, boxes, masks)
+        return FieldPrediction(
+            output.masks[0].float().cpu().numpy(),
+            output.iou_predictions[0].float().cpu().numpy(),
+            1.0,
+        )
+
+    def _tensor(self, values: object) -> Tensor:
+        return torch.as_tensor(np.asarray(values, np.float32), device=self.device)
 
 
-def preprocess_whole_slice(
-    image: np.ndarray, longest_side: int = 1024
-) -> tuple[Tensor, tuple[int, int]]:
+def preprocess_whole_slice(image: np.ndarray, longest_side: int = 1024) -> Tensor:
     """Prepare a whole slice as published: 8 bits, resampled with averaging, normalised, padded.
 
     Parameters
@@ -47,8 +127,6 @@ def preprocess_whole_slice(
     Returns
     -------
     image : Tensor of shape (1, 3, longest_side, longest_side), float32
-    resized : (height, width)
-        Of the slice within it; the rest is padding.
 
     Raises
     ------
@@ -59,171 +137,15 @@ def preprocess_whole_slice(
 
     Examples
     --------
-    >>> padded, resized = preprocess_whole_slice(np.zeros((64, 48), np.uint8), 128)
-    >>> padded.shape, resized
-    (torch.Size([1, 3, 128, 128]), (128, 96))
+    >>> preprocess_whole_slice(np.zeros((64, 48), np.uint8), 128).shape
+    torch.Size([1, 3, 128, 128])
     """
     levels = _as_levels(np.asarray(image))
     height, width = resized_shape(levels.shape[:2], longest_side)
     picture = Image.fromarray(levels).resize((width, height), Image.Resampling.BILINEAR)
     channels = torch.from_numpy(np.array(picture, np.float32).reshape(height, width, -1))
     normalized = normalize_pixels(channels.permute(2, 0, 1)[None])
-    padding = (0, longest_side - width, 0, longest_side - height)
-    return F.pad(normalized, padding), (height, width)
-
-
-def postprocess_masks(
-    masks: Tensor, resized: tuple[int, int], original: tuple[int, int], longest_side: int = 1024
-) -> Tensor:
-    """Bring low-resolution logits to the original slice, as published.
-
-    Parameters
-    ----------
-    masks : Tensor of shape (B, M, h, w)
-    resized : (height, width)
-        From `preprocess_whole_slice`.
-    original : (height, width)
-    longest_side : int
-
-    Returns
-    -------
-    logits : Tensor of shape (B, M, *original)
-    """
-    side = (longest_side, longest_side)
-    upscaled = F.interpolate(masks, side, mode="bilinear", align_corners=False)
-    cropped = upscaled[..., : resized[0], : resized[1]]
-    return F.interpolate(cropped, original, mode="bilinear", align_corners=False)
-
-
-class SliceEmbedding(NamedTuple):
-    """A whole slice, encoded.
-
-    Attributes
-    ----------
-    embedding : Embedding
-    resized, original : (height, width)
-    """
-
-    embedding: Embedding
-    resized: tuple[int, int]
-    original: tuple[int, int]
-
-
-class SlicePrediction(NamedTuple):
-    """What the published predictor returns.
-
-    Attributes
-    ----------
-    masks : ndarray of shape (M, Y, X), bool
-    iou_predictions : ndarray of shape (M,), float32
-    low_res_masks : ndarray of shape (M, 256, 256), float32
-        Logits; one of them may be the next prediction's `mask_input`.
-    """
-
-    masks: np.ndarray
-    iou_predictions: np.ndarray
-    low_res_masks: np.ndarray
-
-
-class WholeSlicePredictor:
-    """The published way to use SAM: encode a whole slice once, then predict from prompts.
-
-    Parameters
-    ----------
-    model : SamModel
-        Its input has to be square.
-    device : str or torch.device
-
-    Raises
-    ------
-    ValueError
-        If the model's input is not square.
-    """
-
-    def __init__(self, model: SamModel, device: str | torch.device = "cpu") -> None:
-        height, width = model.prompt_encoder.input_image_size
-        if height != width:
-            raise ValueError(f"the model's input is {height} x {width}; a square one is needed")
-        self.longest_side = height
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
-
-    @torch.inference_mode()
-    def encode(self, image: np.ndarray) -> SliceEmbedding:
-        """Encode a slice; `image` as in `preprocess_whole_slice`."""
-        padded, resized = preprocess_whole_slice(image, self.longest_side)
-        embedding = self.model.image_encoder(padded.to(self.device))
-        return SliceEmbedding(embedding, resized, image.shape[:2])
-
-    @torch.inference_mode()
-    def predict(
-        self,
-        encoded: SliceEmbedding,
-        point_coords: np.ndarray | None = None,
-        point_labels: np.ndarray | None = None,
-        box: np.ndarray | None = None,
-        mask_input: np.ndarray | None = None,
-        multimask_output: bool = True,
-    ) -> SlicePrediction:
-        """Predict masks from prompts in SAM's conventions.
-
-        Parameters
-        ----------
-        encoded : SliceEmbedding
-        point_coords : array-like of shape (N, 2) or None
-            x, y in pixels of the slice; half a pixel is added as published.
-        point_labels : array-like of shape (N,) or None
-            1 positive, 0 negative.
-        box : array-like of shape (4,) or None
-            x0, y0, x1, y1 in pixels of the slice.
-        mask_input : ndarray of shape (1, 256, 256) or None
-            Logits of an earlier prediction.
-        multimask_output : bool
-            Three candidates for an ambiguous prompt instead of one mask.
-
-        Returns
-        -------
-        prediction : SlicePrediction
-
-        Raises
-        ------
-        ValueError
-            If points come without labels, or as many labels as points are not given.
-        """
-        points = self._points(encoded, point_coords, point_labels)
-        boxes = None
-        if box is not None:
-            boxes = self._scaled(encoded, np.reshape(box, (2, 2))).reshape(1, 4)
-        masks = None
-        if mask_input is not None:
-            masks = torch.as_tensor(mask_input, dtype=torch.float32, device=self.device)[None]
-        output = self.model.decode(encoded.embedding, points, boxes, masks)
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
-        low_res = output.masks[:, chosen]
-        logits = postprocess_masks(low_res, encoded.resized, encoded.original, self.longest_side)
-        return SlicePrediction(
-            (logits[0] > MASK_THRESHOLD).cpu().numpy(),
-            output.iou_predictions[0, chosen].cpu().numpy(),
-            low_res[0].cpu().numpy(),
-        )
-
-    def _points(
-        self, encoded: SliceEmbedding, coords: np.ndarray | None, labels: np.ndarray | None
-    ) -> tuple[Tensor, Tensor] | None:
-        if coords is None:
-            return None
-        if labels is None or len(labels) != len(coords):
-            given = 0 if labels is None else len(labels)
-            raise ValueError(f"{len(coords)} points have {given} labels; give one for each point")
-        values = torch.as_tensor(np.asarray(labels), dtype=torch.float32, device=self.device)
-        return self._scaled(encoded, coords)[None], values[None]
-
-    def _scaled(self, encoded: SliceEmbedding, coords_xy: np.ndarray) -> Tensor:
-        """Slice coordinates to those of the resized slice, (N, 2)."""
-        (height, width), (old_height, old_width) = encoded.resized, encoded.original
-        scale = np.array([width / old_width, height / old_height])
-        scaled = np.asarray(coords_xy, np.float64) * scale
-        return torch.as_tensor(scaled, dtype=torch.float32, device=self.device)
+    return F.pad(normalized, (0, longest_side - width, 0, longest_side - height))
 
 
 def _as_levels(image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,17 @@
 """The evented session: prompts, predictions, labels, history."""
 
+from stacksam.session.jobs import PropagationJob, SliceJob
 from stacksam.session.results import Prediction, PropagationResult
 from stacksam.session.segment import segment_file
 from stacksam.session.session import Session
+from stacksam.session.state import ObjectInfo
 
-__all__ = ["Prediction", "PropagationResult", "Session", "segment_file"]
+__all__ = [
+    "ObjectInfo",
+    "Prediction",
+    "PropagationJob",
+    "PropagationResult",
+    "Session",
+    "SliceJob",
+    "segment_file",
+]

@@ -1,35 +1,73 @@
-"""Sessions on disk: one JSON file of facts, one array of labels.
-
-The folder holds no path and no image; the image is recognised by its fingerprint and found by the
-name it had, beside the folder.
-"""
+"""Sessions on disk: a snapshot and the journal of what led to it and what followed."""
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from zlib import error as ZlibError
 
 import numpy as np
 
 from stacksam.core.errors import ReadError, WriteError
-from stacksam.core.prompts import MaskPrompt, PromptSet, prompt_from_dict, prompt_to_dict
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window
-from stacksam.io.atomic import atomic_path
+from stacksam.io.atomic import atomic_path, explained
 from stacksam.sam import Predictor, load_model
-from stacksam.session.state import ObjectInfo, State
+from stacksam.session import facts
+from stacksam.session.folder_lock import FolderLock
+from stacksam.session.journal import Journal
+from stacksam.session.labels import LabelImage
+from stacksam.session.lines import JOURNAL, Entry, Part, Place, now, read_lines, to_line
+from stacksam.session.snapshot import (
+    ImageFacts,
+    Snapshot,
+    check_places,
+    read_labels,
+    read_snapshot,
+    write_snapshot,
+)
+from stacksam.session.state import State
 
 if TYPE_CHECKING:
     from stacksam.session.session import Session
 
-VERSION = 1
-FACTS, LABELS = "session.json", "labels.npz"
+DAMAGED = "journal.damaged.jsonl"
+"""Where a journal with lines that cannot be read is put aside, for somebody to look at."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a session folder says.
+
+    Attributes
+    ----------
+    snapshot : Snapshot
+        With all that the journal adds to it.
+    labels : ndarray of shape (Z, Y, X), unsigned
+    log : list of dict
+        Every entry from the beginning on, as far as they can be read.
+    is_closed : bool
+        False if the program that wrote it ended in mid-work.
+    is_whole : bool
+        Whether the log leads to the snapshot without a gap.
+    notes : tuple of str
+        What is missing, one sentence each.
+    """
+
+    snapshot: Snapshot
+    labels: np.ndarray
+    log: list[Entry]
+    is_closed: bool
+    is_whole: bool
+    notes: tuple[str, ...] = ()
 
 
 def save_session(session: Session, folder: str | Path) -> None:
-    """Write a session; each file is complete or the earlier one stays.
+    """Write a session; its folder holds the earlier one or this one, nothing in between.
 
     Parameters
     ----------
@@ -40,8 +78,29 @@ def save_session(session: Session, folder: str | Path) -> None:
     Raises
     ------
     WriteError
-        If the folder cannot be made or written to.
+        If the folder cannot be made or written to, or holds a session on another image.
+    FolderInUseError
+        If another session keeps its journal there.
     """
+    lock = FolderLock(made(folder))
+    try:
+        _write(session, Path(folder), [{"kind": "close", "time": now()}])
+    finally:
+        lock.release()
+
+
+def open_journal(session: Session, folder: str | Path) -> Journal:
+    """Save a session and keep its folder up to date from then on; raises like `save_session`."""
+    lock = FolderLock(made(folder))
+    try:
+        return Journal(Path(folder), lock, _write(session, Path(folder), []))
+    except BaseException:
+        lock.release()
+        raise
+
+
+def made(folder: str | Path) -> Path:
+    """The folder, made if missing; WriteError if it cannot be."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,26 +108,49 @@ def save_session(session: Session, folder: str | Path) -> None:
         raise WriteError(
             f"the folder {folder.name} cannot be made ({error.strerror}); choose another one"
         ) from error
-    state = session._state
-    facts = {
-        "version": VERSION,
-        "image": Path(session.volume.name).name,
-        "fingerprint": session.volume.fingerprint,
-        "model": session.model.name,
-        "model_fingerprint": session.model.fingerprint,
-        "window": [session.window.low, session.window.high],
-        "next_prompt_id": session._next_prompt_id,
-        "objects": [_object_to_dict(o) for o in state.objects.values()],
-        "prompts": [prompt_to_dict(p) for p in state.prompts],
-    }
-    with atomic_path(folder / LABELS) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, labels=session.labels)
-    with atomic_path(folder / FACTS) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return folder
+
+
+def _write(session: Session, folder: Path, last: list[Entry]) -> Snapshot:
+    """Write snapshot and journal; the snapshot first, as it says all that counts."""
+    image = ImageFacts.of(session.volume, folder)
+    with suppress(ReadError):
+        if read_snapshot(folder).image.fingerprint != image.fingerprint:
+            raise WriteError(
+                f"the folder {folder.name} holds a session on another image; choose another folder"
+            )
+    begin, *others = session._log
+    named = {"image_hash": image.name_hash, "fingerprint": image.fingerprint}
+    lines, place = [], Place()
+    for entry in [begin | named | {"shape": list(image.shape)}, *others, *last]:
+        line, place = to_line(entry, place)
+        lines.append(line)
+    snapshot = Snapshot(
+        image,
+        session.model.name,
+        session.model.fingerprint,
+        session._state,
+        (session._next_prompt_id, session._next_object_id),
+        place=place,
+    )
+    snapshot = write_snapshot(folder, snapshot, session.labels)
+    with explained(folder / JOURNAL):
+        if read_lines(folder / JOURNAL).lost:
+            os.replace(folder / JOURNAL, folder / DAMAGED)
+        for path in half_written(folder):
+            path.unlink(missing_ok=True)
+    with atomic_path(folder / JOURNAL) as temporary:
+        temporary.write_bytes(b"".join(lines))
+    return snapshot
+
+
+def half_written(folder: Path) -> list[Path]:
+    """What programs that were ended while they wrote have left."""
+    return list(folder.glob(".stacksam-*"))
 
 
 def restore_session(folder: str | Path, volume: Volume | None, model: Predictor | None) -> Session:
-    """Open a saved session.
+    """Open a session folder.
 
     Parameters
     ----------
@@ -80,7 +162,7 @@ def restore_session(folder: str | Path, volume: Volume | None, model: Predictor 
     Returns
     -------
     session : Session
-        With an empty history.
+        With an empty history, and with `notes` if something could not be read.
 
     Raises
     ------
@@ -90,108 +172,137 @@ def restore_session(folder: str | Path, volume: Volume | None, model: Predictor 
     from stacksam.session.session import Session
 
     folder = Path(folder)
-    facts = _read_facts(folder / FACTS)
+    content = read_folder(folder)
+    snapshot = content.snapshot
+    volume = volume or find_image(folder, snapshot.image)
+    check_image(volume, snapshot.image)
+    model = model or load_model(snapshot.model)
+    session = Session(volume, model, window=snapshot.state.window)
+    session._state, session._labels.data = snapshot.state, content.labels
+    session._next_prompt_id, session._next_object_id = snapshot.next_ids
+    session._log = content.log if content.is_whole else [*session._log, {"kind": "gap"}]
+    session.notes = content.notes
+    if model.fingerprint != snapshot.model_fingerprint:
+        session._write_down({"kind": "model", "time": now()} | session._model_facts())
+        note = f"the session was made with another model ({snapshot.model}); new masks may differ"
+        session.notes += (note,)
+    return session
+
+
+def read_folder(folder: Path) -> Content:
+    """Read snapshot and journal; raises `ReadError` where `restore_session` does."""
     try:
-        image, fingerprint, model_name = (
-            str(facts[key]) for key in ("image", "fingerprint", "model")
+        path = folder / JOURNAL
+        try:
+            snapshot = read_snapshot(folder)
+        except ReadError as error:
+            return _from_journal_alone(read_lines(path), error)
+        before = read_lines(path, stop=snapshot.place.offset)
+        after = read_lines(path, snapshot.place)
+    except OSError as error:
+        raise ReadError(
+            f"{JOURNAL} cannot be read ({error.strerror}); close other programs"
+        ) from error
+    is_whole = before.place == snapshot.place
+    labels = read_labels(folder, snapshot)
+    snapshot, labels = with_entries(snapshot, labels, after.entries)
+    snapshot = replace(snapshot, place=after.place)
+    lost = after.lost if is_whole or after.entries else 0  # otherwise it is an older journal
+    return _content(snapshot, labels, before.entries + after.entries, is_whole, lost)
+
+
+def _from_journal_alone(part: Part, error: ReadError) -> Content:
+    """All that happened, from an empty session on; `error` where that is not possible."""
+    entries = part.entries
+    if not entries or any(e["kind"] in MOVES and "results" not in e for e in entries):
+        raise error
+    begin = entries[0]
+    try:
+        z, y, x = (int(n) for n in begin["shape"])
+        image = ImageFacts("", begin["image_hash"], begin["fingerprint"], (z, y, x))
+        state = State(Window(*map(float, begin["window"])))
+        snapshot = Snapshot(image, begin["model"], begin["model_fingerprint"], state)
+    except (KeyError, TypeError, ValueError):
+        raise error from None
+    labels = np.zeros(image.shape, np.uint8)
+    snapshot, labels = with_entries(snapshot, labels, entries[1:])
+    return _content(replace(snapshot, place=part.place), labels, entries, True, part.lost)
+
+
+MOVES = ("step", "undo", "redo")
+
+
+def _content(
+    snapshot: Snapshot, labels: np.ndarray, entries: list[Entry], is_whole: bool, lost: int
+) -> Content:
+    is_closed = bool(entries) and entries[-1]["kind"] == "close"
+    log = [
+        {k: v for k, v in entry.items() if k != "results" and not _is_heavy(entry, k)}
+        for entry in entries
+        if entry["kind"] != "close"
+    ]
+    note = f"the end of {JOURNAL} is damaged ({lost} bytes); what happened there is lost"
+    return Content(snapshot, labels, log, is_closed, is_whole, (note,) if lost else ())
+
+
+def _is_heavy(entry: Entry, key: str) -> bool:
+    return key == "labels" and "import" not in (entry["how"] or {})
+
+
+def with_entries(
+    snapshot: Snapshot, labels: np.ndarray, entries: Iterable[Entry]
+) -> tuple[Snapshot, np.ndarray]:
+    """A snapshot and its labels after what a journal says.
+
+    Raises
+    ------
+    ReadError
+        If an entry does not fit.
+    """
+    image = LabelImage(snapshot.image.shape)
+    image.data = labels
+    state = snapshot.state
+    try:
+        for entry in entries:
+            snapshot = replace(
+                snapshot,
+                model=str(entry.get("model", snapshot.model)),
+                model_fingerprint=str(entry.get("model_fingerprint", snapshot.model_fingerprint)),
+            )
+            if entry["kind"] not in MOVES:
+                continue
+            state = facts.patched(state, entry["facts"], entry["results"])
+            check_places(state, snapshot.image.shape)
+            if entry["labels"] is not None:
+                image.apply(facts.change_from_dict(entry["labels"], image.data.size))
+            next_prompt_id, next_object_id = entry["next"]
+            snapshot = replace(snapshot, next_ids=(int(next_prompt_id), int(next_object_id)))
+    except (KeyError, TypeError, ValueError, ZlibError) as error:
+        raise ReadError(
+            f"{JOURNAL} does not fit its snapshot ({error}); restore a backup of the folder"
+        ) from error
+    return replace(snapshot, state=state), image.data
+
+
+def check_image(volume: Volume, image: ImageFacts) -> None:
+    """ReadError unless a volume is the one a session was made on."""
+    if volume.shape != image.shape:
+        raise ReadError(
+            f"the image has {volume.shape} voxels and is not the one this session was made on, "
+            f"which has {image.shape}; give the right image"
         )
-        low, high = (float(limit) for limit in facts["window"])
-        window, state = Window(low, high), _read_state(facts)
-        next_prompt_id = max(int(facts["next_prompt_id"]), state.prompts.next_id)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReadError(f"{FACTS} is damaged ({error}); restore a backup of the folder") from error
-    volume = volume or _find_image(folder, image)
-    if volume.fingerprint != fingerprint:
+    if volume.fingerprint != image.fingerprint:
         raise ReadError(
             "the image is not the one this session was made on, or it has changed; "
             "give the right image"
         )
-    _check_places(state, volume)
-    labels = _read_labels(folder / LABELS, volume.shape)
-    session = Session(volume, model or load_model(model_name), window=window)
-    session._state, session._next_prompt_id = state, next_prompt_id
-    session._labels.data = labels
-    return session
 
 
-def _read_state(facts: dict[str, Any]) -> State:
-    prompts = PromptSet()
-    for data in facts["prompts"]:
-        prompts = prompts.with_prompt(prompt_from_dict(data))
-    objects = {int(o["object_id"]): _object_from_dict(o) for o in facts["objects"]}
-    if not set(prompts.object_ids) <= set(objects):
-        raise ValueError("prompts of an object that is not listed")
-    return State(prompts, MappingProxyType(objects))
-
-
-def _check_places(state: State, volume: Volume) -> None:
-    """Refuse prompts that lie outside of the image, which only damage can bring about."""
-    for prompt in state.prompts:
-        shape = volume.plane_shape(prompt.axis) if prompt.axis in (0, 1, 2) else ()
-        is_inside = bool(shape) and 0 <= prompt.index < volume.n_slices(prompt.axis)
-        if not is_inside or (isinstance(prompt, MaskPrompt) and prompt.shape != shape):
-            raise ReadError(
-                f"{FACTS} is damaged (a prompt does not fit the image); restore a backup of the "
-                "folder"
-            )
-
-
-def _read_facts(path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReadError(
-            f"there is no {FACTS} in {path.parent.name}; choose a session folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ReadError(f"{FACTS} cannot be read; restore a backup of the folder") from error
-    if not isinstance(facts, dict) or facts.get("version") != VERSION:
-        raise ReadError(
-            f"{FACTS} is not of version {VERSION}; open it with the program that wrote it"
-        )
-    return facts
-
-
-def _read_labels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    from zipfile import BadZipFile
-    from zlib import error as ZlibError
-
-    try:
-        with open(path, "rb") as file, np.load(file) as arrays:
-            labels = arrays["labels"]
-    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, ZlibError) as error:
-        raise ReadError(f"{LABELS} cannot be read; restore a backup of the folder") from error
-    if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16, np.uint32):
-        raise ReadError(
-            f"{LABELS} holds {labels.dtype} of shape {labels.shape}; the image has {shape}"
-        )
-    return np.ascontiguousarray(labels)
-
-
-def _find_image(folder: Path, name: str) -> Volume:
+def find_image(folder: Path, image: ImageFacts) -> Volume:
+    """Read the image of the same name beside the folder; ReadError if there is none."""
     from stacksam.io import read
 
-    path = folder.resolve().parent / Path(name).name
-    if not Path(name).name or not path.exists():
+    path = folder.resolve().parent / Path(image.name).name
+    if not Path(image.name).name or not path.exists():
         raise ReadError("the session's image is not beside its folder; give it as volume")
     return read(path)
-
-
-def _object_to_dict(info: ObjectInfo) -> dict[str, Any]:
-    return {
-        "object_id": info.object_id,
-        "name": info.name,
-        "label_id": info.label_id,
-        "color": list(info.color),
-        "is_locked": info.is_locked,
-    }
-
-
-def _object_from_dict(values: dict[str, Any]) -> ObjectInfo:
-    return ObjectInfo(
-        int(values["object_id"]),
-        str(values["name"]),
-        None if values["label_id"] is None else int(values["label_id"]),
-        tuple(float(v) for v in values["color"]),  # type: ignore[arg-type]
-        bool(values["is_locked"]),
-    )

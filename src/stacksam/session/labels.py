@@ -10,25 +10,66 @@ WIDER = {np.dtype(np.uint8): np.uint16, np.dtype(np.uint16): np.uint32}
 LARGEST_LABEL = int(np.iinfo(np.uint32).max)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelsChange:
-    """What a commit wrote, as far as undo needs it.
+    """What happened to the labels, as runs of voxels in memory order.
 
     Attributes
     ----------
-    indices : ndarray of shape (N,), int64
-        Flat positions that changed.
-    before, after : ndarray of shape (N,), uint32
+    starts, lengths : ndarray of shape (R,), int64
+        Flat positions; runs are in ascending order and do not overlap.
+    before, after : ndarray of shape (R,), uint32
+        The label of each run, until then and from then on.
     """
 
-    indices: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
     before: np.ndarray
     after: np.ndarray
+
+    @classmethod
+    def of(cls, indices: np.ndarray, before: np.ndarray, after: np.ndarray) -> LabelsChange:
+        """Gather voxels, in ascending order, into runs; what stays as it was is left out.
+
+        Parameters
+        ----------
+        indices : ndarray of shape (N,), integer
+        before, after : ndarray of shape (N,), unsigned
+        """
+        differs = before != after
+        indices, before, after = indices[differs], before[differs], after[differs]
+        is_start = np.ones(len(indices), dtype=bool)
+        is_start[1:] = (
+            (np.diff(indices) != 1) | (before[1:] != before[:-1]) | (after[1:] != after[:-1])
+        )
+        first = np.flatnonzero(is_start)
+        return cls(
+            indices[first].astype(np.int64),
+            np.diff(first, append=len(indices)).astype(np.int64),
+            before[first].astype(np.uint32),
+            after[first].astype(np.uint32),
+        )
 
     @property
     def is_empty(self) -> bool:
         """Whether no voxel changed."""
-        return not len(self.indices)
+        return not len(self.starts)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the arrays."""
+        arrays = (self.starts, self.lengths, self.before, self.after)
+        return sum(array.nbytes for array in arrays)
+
+    @property
+    def indices(self) -> np.ndarray:
+        """Flat positions of all voxels that changed, ndarray of shape (N,), int64."""
+        offsets = np.cumsum(self.lengths) - self.lengths
+        return np.repeat(self.starts - offsets, self.lengths) + np.arange(self.lengths.sum())
+
+    def reversed(self) -> LabelsChange:
+        """The change that takes this one back."""
+        return LabelsChange(self.starts, self.lengths, self.after, self.before)
 
 
 class LabelImage:
@@ -66,37 +107,55 @@ class LabelImage:
         ValueError
             If the id does not fit into 32 bits.
         """
-        if not 1 <= label_id <= LARGEST_LABEL:
-            raise ValueError(f"label is {label_id}; it has to be between 1 and {LARGEST_LABEL}")
-        while label_id > np.iinfo(self.data.dtype).max:
-            self.data = self.data.astype(WIDER[self.data.dtype])
-        flat = self.data.reshape(-1)
-        wanted = np.flatnonzero(mask)
-        if protected:
-            wanted = wanted[~np.isin(flat[wanted], list(protected))]
+        self.make_room_for(label_id)
         is_own = self.data == label_id
         if earlier_id not in (None, label_id):
             is_own |= self.data == earlier_id
-        indices = np.concatenate([wanted, np.flatnonzero(is_own & ~mask)])
-        before, after = flat[indices].astype(np.uint32), np.zeros(len(indices), np.uint32)
-        after[: len(wanted)] = label_id
-        differs = before != after
-        change = LabelsChange(indices[differs], before[differs], after[differs])
-        self.apply(change)
-        return change
+        touched = np.flatnonzero(is_own | mask)
+        before = self.data.reshape(-1)[touched]
+        is_wanted = mask.reshape(-1)[touched]
+        if protected:
+            is_wanted &= ~np.isin(before, list(protected))
+        after = np.where(is_wanted, label_id, np.where(is_own.reshape(-1)[touched], 0, before))
+        return self._changed(touched, before, after)
 
     def erase(self, label_id: int) -> LabelsChange:
         """Remove an object."""
         indices = np.flatnonzero(self.data == label_id)
-        before = np.full(len(indices), label_id, np.uint32)
-        change = LabelsChange(indices, before, np.zeros_like(before))
-        self.apply(change)
-        return change
+        before = self.data.reshape(-1)[indices]
+        return self._changed(indices, before, np.zeros_like(before))
+
+    def paint(self, labels: np.ndarray, protected: set[int]) -> LabelsChange:
+        """Write many objects at once where `labels` is not 0.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (Z, Y, X), unsigned
+        protected : set of int
+            Labels that stay where they are.
+        """
+        self.make_room_for(int(labels.max()))
+        indices = np.flatnonzero(labels)
+        before = self.data.reshape(-1)[indices]
+        after = labels.reshape(-1)[indices]
+        if protected:
+            after = np.where(np.isin(before, list(protected)), before, after)
+        return self._changed(indices, before, after)
 
     def apply(self, change: LabelsChange) -> None:
         """Do, or do again."""
-        self.data.reshape(-1)[change.indices] = change.after
+        if not change.is_empty:
+            self.make_room_for(max(1, int(change.after.max())))
+            self.data.reshape(-1)[change.indices] = np.repeat(change.after, change.lengths)
 
-    def revert(self, change: LabelsChange) -> None:
-        """Undo."""
-        self.data.reshape(-1)[change.indices] = change.before
+    def make_room_for(self, label_id: int) -> None:
+        """Widen the dtype if need be; ValueError if the id does not fit into 32 bits."""
+        if not 1 <= label_id <= LARGEST_LABEL:
+            raise ValueError(f"label is {label_id}; it has to be between 1 and {LARGEST_LABEL}")
+        while label_id > np.iinfo(self.data.dtype).max:
+            self.data = self.data.astype(WIDER[self.data.dtype])
+
+    def _changed(self, indices: np.ndarray, before: np.ndarray, after: np.ndarray) -> LabelsChange:
+        change = LabelsChange.of(indices, before.astype(np.uint32), after.astype(np.uint32))
+        self.apply(change)
+        return change

@@ -20,6 +20,7 @@ def segment_file(
     window: WindowSpec | None = None,
     axis: int | None = None,
     device: str = "auto",
+    whole_slice: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Segment a stack from a prompts file and write labels in the image's geometry.
@@ -37,6 +38,8 @@ def segment_file(
     axis : {0, 1, 2}, optional
         By default the axis of each object's first prompt.
     device : str
+    whole_slice : bool
+        See `stacksam.load_model`, as `device`.
     progress : callable, optional
         Called with (slices done, slices at most), over all objects.
 
@@ -51,8 +54,9 @@ def segment_file(
 
     volume = read(image)
     given = load_prompts(prompts, volume.shape)
-    loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
-    session = Session(volume, loaded, window=window or given.window or "auto")
+    if isinstance(model, str | Path):
+        model = load_model(model, device=device, whole_slice=whole_slice)
+    session = Session(volume, model, window=window or given.window or "auto")
     session.load(given)
     along: dict[int, list[int]] = {}
     for object_id in given.prompts.object_ids:

@@ -1,4 +1,4 @@
-"""The facts of a session: frozen, comparable, small. Arrays live beside them, not in them."""
+"""The facts of a session: frozen, comparable, small. Labels live beside them, not in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from stacksam.core.cleanup import CleanUp
 from stacksam.core.prompts import Prompt, PromptSet
+from stacksam.core.windows import Window
+from stacksam.session.results import PropagationResult
 
 Color = tuple[float, float, float]
 
@@ -28,6 +31,10 @@ class ObjectInfo:
         Whether later objects may not overwrite it.
     prompts : tuple of Prompt
         In order.
+    clean_up : CleanUp or None
+        What is done to each of its masks, except to those that the user gave.
+    is_visible : bool
+        Whether a viewer should show it.
     """
 
     object_id: int
@@ -36,6 +43,8 @@ class ObjectInfo:
     color: Color
     is_locked: bool = False
     prompts: tuple[Prompt, ...] = ()
+    clean_up: CleanUp | None = None
+    is_visible: bool = True
 
     @property
     def locked(self) -> bool:
@@ -44,31 +53,52 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True)
+class KeptResult:
+    """A propagation result, before clean-up, and the prompts it follows from."""
+
+    prompts: PromptSet
+    result: PropagationResult
+
+
+@dataclass(frozen=True)
 class State:
     """Everything that undo brings back, except the labels themselves.
 
     Attributes
     ----------
+    window : Window
     prompts : PromptSet
     objects : mapping of object id to ObjectInfo
         Without their prompts, which `prompts` holds.
+    results : mapping of object id to KeptResult
     """
 
+    window: Window
     prompts: PromptSet = field(default_factory=PromptSet)
     objects: Mapping[int, ObjectInfo] = field(default_factory=lambda: MappingProxyType({}))
+    results: Mapping[int, KeptResult] = field(default_factory=lambda: MappingProxyType({}))
 
     def with_object(self, info: ObjectInfo) -> State:
         """A new state in which the object is as described."""
         return replace(self, objects=MappingProxyType({**self.objects, info.object_id: info}))
 
     def without_object(self, object_id: int) -> State:
-        """A new state without the object and its prompts."""
+        """A new state without the object, its prompts and its result."""
         kept = {k: v for k, v in self.objects.items() if k != object_id}
-        return replace(
-            self,
-            prompts=self.prompts.cleared(object_id),
-            objects=MappingProxyType(kept),
-        )
+        state = replace(self, objects=MappingProxyType(kept))
+        return state.with_prompts(self.prompts.cleared(object_id)).with_results({object_id: None})
+
+    def with_prompts(self, prompts: PromptSet) -> State:
+        """A new state with other prompts; an object that has none left loses its result."""
+        state = replace(self, prompts=prompts)
+        left = set(prompts.object_ids)
+        return state.with_results({i: None for i in self.results if i not in left})
+
+    def with_results(self, results: Mapping[int, KeptResult | None]) -> State:
+        """A new state in which some results are others, or gone."""
+        changed = {**self.results, **results}
+        kept = {i: result for i, result in changed.items() if result is not None}
+        return self if kept == self.results else replace(self, results=MappingProxyType(kept))
 
 
 def new_object(object_id: int) -> ObjectInfo:

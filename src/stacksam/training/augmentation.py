@@ -6,38 +6,75 @@ import numpy as np
 from scipy import ndimage
 
 from stacksam.core.fields import LOGIT_OUTSIDE
+from stacksam.core.windows import PRESETS
 
 
-def mix_colours(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grey image (Y, X) from (Y, X) or (Y, X, 3): luminance or, at times, random weights."""
-    if image.ndim == 2:
-        return image
+def mix_colours(images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Grey images (Y, X) from (Y, X) or (Y, X, 3): luminance or, at times, random weights."""
+    if images[0].ndim == 2:
+        return images
     weights = np.array([0.299, 0.587, 0.114])
     if rng.random() < 0.4:
         weights = rng.dirichlet(np.ones(3))
-    return image.astype(np.float32) @ weights.astype(np.float32)
+    return [image.astype(np.float32) @ weights.astype(np.float32) for image in images]
 
 
-def change_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Jitter window, gamma, polarity, noise, blur and shading of an image (S, S) in [0, 1]."""
-    image = image.astype(np.float32)
+def choose_ct_window(
+    hu: np.ndarray, auto: tuple[float, float], rng: np.random.Generator
+) -> tuple[float, float]:
+    """Limits through which someone might look at an object in CT.
+
+    Parameters
+    ----------
+    hu : ndarray of shape (N,)
+        The object's values on the slice; may be empty.
+    auto : (low, high)
+        What the window ``auto`` gives for the stack.
+
+    Returns
+    -------
+    low, high : float
+        ``auto``, a preset, or limits around the object's median.
+    """
+    way = rng.random()
+    if way < 0.5 or not hu.size:
+        return auto
+    if way < 0.75:
+        preset = PRESETS[str(rng.choice(["ct-soft-tissue", "ct-mediastinum", "ct-liver"]))]
+        if preset.low < np.median(hu) < preset.high:
+            return preset.low, preset.high
+    width = np.exp(rng.uniform(np.log(150), np.log(1500)))
+    middle = float(np.median(hu)) + width * rng.uniform(-0.25, 0.25)
+    return middle - width / 2, middle + width / 2
+
+
+def change_contrast(images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """Jitter window, gamma, polarity, blur and shading of slices (S, S) in [0, 1] of one stack.
+
+    All change alike, apart from their noise.
+    """
+    stack = np.stack(images).astype(np.float32)
     if rng.random() < 0.6:
-        image = (image - 0.5) * rng.uniform(0.55, 1.5) + 0.5 + rng.uniform(-0.15, 0.15)
-        image = np.clip(image, 0, 1)
+        stack = (stack - 0.5) * rng.uniform(0.55, 1.5) + 0.5 + rng.uniform(-0.15, 0.15)
+        stack = np.clip(stack, 0, 1)
     if rng.random() < 0.4:
-        image = image ** np.exp(rng.uniform(-0.6, 0.6))
+        stack = stack ** np.exp(rng.uniform(-0.6, 0.6))
     if rng.random() < 0.12:
-        image = 1 - image
+        stack = 1 - stack
     if rng.random() < 0.15:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.4, 1.6))
+        sigma = rng.uniform(0.4, 1.6)
+        stack = ndimage.gaussian_filter(stack, (0, sigma, sigma))
     if rng.random() < 0.2:
-        image = image * (1 + _smooth_field(rng, image.shape[0], 0.35))
+        stack = stack * (1 + _smooth_field(rng, stack.shape[-1], 0.35))
+    if rng.random() < 0.15:  # one slice is brighter than the next
+        stack = stack * np.exp(rng.normal(0, 0.08, (len(stack), 1, 1)))
     if rng.random() < 0.3:
-        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        noise = rng.standard_normal(stack.shape, dtype=np.float32)
         if rng.random() < 0.3:
-            noise = 2 * ndimage.gaussian_filter(noise, rng.uniform(0.4, 1.0))
-        image = image + rng.uniform(0.01, 0.1) * noise
-    return np.clip(image, 0, 1).astype(np.float32)
+            sigma = rng.uniform(0.4, 1.0)
+            noise = 2 * ndimage.gaussian_filter(noise, (0, sigma, sigma))
+        stack = stack + rng.uniform(0.01, 0.1) * noise
+    return list(np.clip(stack, 0, 1).astype(np.float32))
 
 
 def flip_and_turn(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
@@ -47,16 +84,19 @@ def flip_and_turn(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np
     return [np.ascontiguousarray(a[:, ::-1] if is_flipped else a) for a in arrays]
 
 
-def deform_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What the same object might look like on a neighbouring slice.
+def deform(
+    mask: np.ndarray, image: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the same object and its slice might look like on a neighbouring slice.
 
     Parameters
     ----------
     mask : ndarray of shape (S, S), bool
+    image : ndarray of shape (S, S)
 
     Returns
     -------
-    deformed : ndarray of shape (S, S), bool
+    mask, image : ndarrays of the same shapes
     """
     size = mask.shape[0]
     rows, columns = np.nonzero(mask)
@@ -70,7 +110,7 @@ def deform_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     wobble = strength * rng.uniform(0, 0.08) * extent
     source = [s + _smooth_field(rng, size, wobble) for s in source]
     at = [np.clip(np.round(s).astype(int), 0, size - 1) for s in source]
-    return mask[at[0], at[1]]
+    return mask[at[0], at[1]], image[at[0], at[1]]
 
 
 def as_neighbour_logits(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -20,8 +20,8 @@ class DataConfig:
         Data laid out as in its README, with SPLIT.json.
     pack : Path
         The file that packing writes and training reads.
-    synthetic_images, synthetic_volumes : int
-        Generated ones in the pack.
+    synthetic_images, synthetic_volumes, synthetic_patients : int
+        Generated ones in the pack; patients are CT abdomens.
     synthetic_share : float in [0, 1]
         Of all samples.
     """
@@ -30,6 +30,7 @@ class DataConfig:
     pack: Path
     synthetic_images: int = 3000
     synthetic_volumes: int = 160
+    synthetic_patients: int = 48
     synthetic_share: float = 0.3
 
 

@@ -14,11 +14,21 @@ from scipy import ndimage
 from stacksam.core.fields import Field, crop_image, crop_labels, field_around
 from stacksam.core.masks import box_of, components, largest_component
 from stacksam.core.simulated_prompts import box_around, click_on
-from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
+from stacksam.core.windows import Window, apply_window
+from stacksam.propagation.appearance import Appearance, context_maps
+from stacksam.sam.prompt_encoder import (
+    BOX_END,
+    BOX_START,
+    CONTEXT_MAPS,
+    NEGATIVE,
+    PADDING,
+    POSITIVE,
+)
 from stacksam.training.augmentation import (
     as_neighbour_logits,
     change_contrast,
-    deform_mask,
+    choose_ct_window,
+    deform,
     flip_and_turn,
     mix_colours,
 )
@@ -53,6 +63,8 @@ class PromptedObject:
         As in the prompt encoder.
     logits : ndarray of shape (S / 2, S / 2), float32, or None
         Of the neighbouring slice.
+    context : ndarray of shape (CONTEXT_MAPS, S / 2, S / 2), float32, or None
+        What the neighbouring slice shows; see `context_maps`.
     kind : str
     """
 
@@ -61,6 +73,7 @@ class PromptedObject:
     points_xy: list[tuple[float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     logits: np.ndarray | None = None
+    context: np.ndarray | None = None
 
 
 @dataclass
@@ -77,6 +90,7 @@ class _Slice:
     """A slice to look at, the slice whose masks are known, and one object on it."""
 
     image: np.ndarray
+    known_image: np.ndarray
     labels: np.ndarray
     known_labels: np.ndarray
     mask: np.ndarray  # of the object on the known slice
@@ -117,7 +131,7 @@ class SampleSource:
         rng = np.random.default_rng(seed)
         for _ in range(100):
             index = int(rng.choice(len(self.items), p=self._weights))
-            chosen = self._choose_slice(index, rng)
+            chosen = self._choose_slice(index, rng, is_augmented)
             if chosen is not None:
                 sample = self._make_sample(self.items[index].dataset, chosen, rng, is_augmented)
                 if sample.objects:
@@ -130,7 +144,9 @@ class SampleSource:
             self._boxes[index] = [(i + 1, box) for i, box in enumerate(found) if box is not None]
         return self._boxes[index]
 
-    def _choose_slice(self, index: int, rng: np.random.Generator) -> _Slice | None:
+    def _choose_slice(
+        self, index: int, rng: np.random.Generator, is_augmented: bool
+    ) -> _Slice | None:
         item, objects = self.items[index], self._objects_of(index)
         if not objects:
             return None
@@ -147,8 +163,16 @@ class SampleSource:
         mask = _choose_piece(known_labels == label, rng)
         if mask is None:
             return None
+        images = [np.take(item.image, k, axis) for k in (shown, known)]
+        if item.window is not None:
+            window = item.window
+            if is_augmented:
+                window = choose_ct_window(images[1][mask], item.window, rng)
+            images = [255 * apply_window(image, Window(*window)) for image in images]
+        image, known_image = mix_colours(images, rng)
         return _Slice(
-            mix_colours(np.take(item.image, shown, axis), rng),
+            image,
+            known_image,
             np.take(item.labels, shown, axis),
             known_labels,
             mask,
@@ -163,20 +187,23 @@ class SampleSource:
         place = _choose_field(chosen, rng, is_augmented)
         arrays = [
             crop_image(chosen.image, place, size) / np.float32(255),
+            crop_image(chosen.known_image, place, size) / np.float32(255),
             crop_labels(chosen.labels, place, size),
             crop_labels(chosen.known_labels, place, size),
             crop_labels(chosen.mask, place, size),
         ]
         if is_augmented:
             arrays = flip_and_turn(arrays, rng)
-            arrays[0] = change_contrast(arrays[0], rng)
-        image, labels, known_labels, mask = arrays
+            arrays[:2] = change_contrast(arrays[:2], rng)
+        image, known_image, labels, known_labels, mask = arrays
         masks = [mask, *_other_masks(known_labels, mask, self.objects_per_image - 1, rng)]
         while len(masks) < self.objects_per_image:
             masks.append(mask)
         objects = []
         for known in masks:
-            made = self._prompt(dataset, labels, known_labels, known, chosen.is_pair, rng)
+            made = self._prompt(
+                dataset, (image, known_image), (labels, known_labels), known, chosen.is_pair, rng
+            )
             if made is not None:
                 objects.append(made)
         if objects:  # a fixed number per sample keeps batches simple
@@ -186,12 +213,14 @@ class SampleSource:
     def _prompt(
         self,
         dataset: str,
-        labels: np.ndarray,
-        known_labels: np.ndarray,
+        images: tuple[np.ndarray, np.ndarray],
+        slice_labels: tuple[np.ndarray, np.ndarray],
         known: np.ndarray,
         is_pair: bool,
         rng: np.random.Generator,
     ) -> PromptedObject | None:
+        """Prompts for the object that is `known` on the second of the two slices."""
+        (image, known_image), (labels, known_labels) = images, slice_labels
         if known.sum() < SMALLEST_OBJECT:
             return None
         truth = _continuation(labels, known_labels, known) if is_pair else known
@@ -203,16 +232,18 @@ class SampleSource:
         if kind == "neighbour" and not is_pair:
             moved = None
             if dataset in COMPLETE_LABELS and rng.random() < 0.3:
-                moved = _move_to_background(known, labels, rng)
+                moved = _move_to_background(known, labels, image, rng)
             if moved is None:
-                known = deform_mask(known, rng)
+                known, known_image = deform(known, known_image, rng)
             else:
-                known, truth = moved, np.zeros_like(known)
+                (known, known_image), truth = moved, np.zeros_like(known)
         elif kind == "neighbour" and rng.random() < 0.4:
-            known = deform_mask(known, rng)  # a copy of it must not be good enough
+            known, _ = deform(known, known_image, rng)  # a copy of it must not be good enough
         made = PromptedObject(_halve(truth), kind)
         if kind == "neighbour":
             made.logits = as_neighbour_logits(_halve(known), rng)
+            appearance = Appearance.of(known_image, made.logits)
+            made.context = context_maps(image, known_image, appearance, len(made.logits))
         elif kind == "box":
             sloppiness = 0.0 if rng.random() < 0.3 else rng.uniform(0, 0.08)
             y0, x0, y1, x1 = box_around(truth, rng, sloppiness)
@@ -344,9 +375,9 @@ def _continuation(
 
 
 def _move_to_background(
-    mask: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-) -> np.ndarray | None:
-    """The mask's shape at a place without any object; None where none is found."""
+    mask: np.ndarray, labels: np.ndarray, image: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The object at a place without any, and a slice that shows it there; None if none is found."""
     box = box_of(mask)
     assert box is not None
     y0, x0, y1, x1 = box
@@ -356,7 +387,9 @@ def _move_to_background(
         moved = np.zeros_like(mask)
         moved[y : y + y1 - y0, x : x + x1 - x0] = mask[y0:y1, x0:x1]
         if (labels[moved] > 0).mean() < 0.02:
-            return moved
+            shows_it = image.copy()
+            shows_it[moved] = image[mask]
+            return moved, shows_it
     return None
 
 
@@ -408,24 +441,30 @@ def collate(samples: list[Sample]) -> dict[str, np.ndarray]:
     -------
     batch : dict
         image (B, 1, S, S), truth (N, h, w), points (N, P, 2), labels (N, P), logits (N, 1, h, w),
-        is_neighbour (N,), kind (N,) as index into `KINDS`; N = B * objects per image.
+        context (N, CONTEXT_MAPS, h, w), is_neighbour (N,), kind (N,) as index into `KINDS`;
+        N = B * objects per image.
     """
     objects = [o for sample in samples for o in sample.objects]
     longest = max(1, *(len(o.labels) for o in objects))
     points = np.zeros((len(objects), longest, 2), np.float32)
     labels = np.full((len(objects), longest), PADDING, np.float32)
-    logits = np.zeros((len(objects), 1, *objects[0].truth.shape), np.float32)
+    cells = objects[0].truth.shape
+    logits = np.zeros((len(objects), 1, *cells), np.float32)
+    context = np.zeros((len(objects), CONTEXT_MAPS, *cells), np.float32)
     for i, o in enumerate(objects):
         if o.labels:
             points[i, : len(o.labels)], labels[i, : len(o.labels)] = o.points_xy, o.labels
         if o.logits is not None:
             logits[i, 0] = o.logits
+        if o.context is not None:
+            context[i] = o.context
     return {
         "image": np.stack([s.image for s in samples])[:, None],
         "truth": np.stack([o.truth for o in objects]),
         "points": points,
         "labels": labels,
         "logits": logits,
+        "context": context,
         "is_neighbour": np.array([o.logits is not None for o in objects]),
         "kind": np.array([KINDS.index(o.kind) for o in objects]),
     }

@@ -253,7 +253,13 @@ def play_rounds(
     is_ambiguous = batch["kind"] == KINDS.index("click")
     played: list[RoundLoss] = []
     for number in range(rounds):
-        output = model.decode(embedding, (points, labels), masks=logits, is_neighbour=is_neighbour)
+        output = model.decode(
+            embedding,
+            (points, labels),
+            masks=logits,
+            is_neighbour=is_neighbour,
+            context=batch["context"],
+        )
         is_handed = is_neighbour if number == 0 else torch.zeros_like(is_neighbour)
         played.append(round_loss(output, truth, is_ambiguous, is_handed, weight))
         if number + 1 == rounds:
@@ -284,15 +290,16 @@ def _correct(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _repeat(embedding: Embedding, times: int) -> Embedding:
+    """Each field's embedding once per object; the memory format stays, or additions are slow."""
+
+    def repeat(x: Tensor) -> Tensor:
+        repeated = x[:, None].expand(-1, times, -1, -1, -1).flatten(0, 1)
+        return repeated.contiguous(memory_format=torch.channels_last)
+
     skips = embedding.skips
     return Embedding(
-        embedding.image_embedding.repeat_interleave(times, 0),
-        None
-        if skips is None
-        else (
-            skips[0].repeat_interleave(times, 0),
-            skips[1].repeat_interleave(times, 0),
-        ),
+        repeat(embedding.image_embedding),
+        None if skips is None else (repeat(skips[0]), repeat(skips[1])),
     )
 
 

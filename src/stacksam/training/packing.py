@@ -21,6 +21,7 @@ from stacksam.core.volume import Volume
 from stacksam.core.windows import apply_window, resolve_window
 from stacksam.training.config import DataConfig
 from stacksam.training.synthetic import generate_image, generate_volume
+from stacksam.training.synthetic_abdomen import SPACING_ZYX, draw_abdomen
 
 Progress = Callable[[str], None]
 
@@ -37,10 +38,13 @@ class PackedItem:
     ----------
     dataset : str
     split : {"train", "val"}
-    image : ndarray of shape (Z, Y, X) or (Z, Y, X, 3), uint8
-        Windowed with ``auto``, as at inference.
+    image : ndarray of shape (Z, Y, X) or (Z, Y, X, 3), uint8, or (Z, Y, X), int16
+        Windowed with ``auto``, as at inference; CT (int16) is kept in Hounsfield units, since
+        people look at it through many windows.
     labels : ndarray of shape (Z, Y, X), uint16
     spacing_zyx : tuple of three floats or None
+    window : (low, high) or None
+        Of CT: the limits that ``auto`` gives.
     """
 
     dataset: str
@@ -48,6 +52,7 @@ class PackedItem:
     image: np.ndarray
     labels: np.ndarray
     spacing_zyx: tuple[float, float, float] | None
+    window: tuple[float, float] | None = None
 
 
 def check_trainable(relative: str, split: dict[str, Any]) -> str:
@@ -113,17 +118,21 @@ def read_item(folder: Path, relative: str, side: str) -> PackedItem:
     labels = np.asarray(read(mask_path).data).astype(np.uint16)
     if labels.shape != volume.shape:
         raise ValueError(f"{dataset}: labels of shape {labels.shape} do not fit {volume.shape}")
-    return PackedItem(dataset, side, _to_uint8(volume), labels, volume.spacing_zyx)
+    return _packed(dataset, side, volume, labels)
 
 
-def generated_items(images: int, volumes: int) -> Iterator[PackedItem]:
-    """Synthetic images and volumes with seeds 0, 1, ..."""
+def generated_items(images: int, volumes: int, patients: int) -> Iterator[PackedItem]:
+    """Synthetic images, volumes and abdomens with seeds 0, 1, ..."""
     for seed in range(images):
         image, labels = generate_image(seed)
         yield PackedItem("synthetic_images", "train", image[None], labels[None], None)
     for seed in range(volumes):
         image, labels, spacing = generate_volume(seed)
         yield PackedItem("synthetic_volumes", "train", image, labels, spacing)
+    for seed in range(patients):
+        hu, organs = draw_abdomen(seed, is_varied=True)
+        volume = Volume(hu, spacing_zyx=SPACING_ZYX)
+        yield _packed("synthetic_patients", "train", volume, organs.astype(np.uint16))
 
 
 def pack(config: DataConfig, progress: Progress | None = None) -> None:
@@ -140,7 +149,9 @@ def pack(config: DataConfig, progress: Progress | None = None) -> None:
         items.append(read_item(config.folder, relative, side))
     if progress:
         progress(f"read {len(items)} files")
-    for item in generated_items(config.synthetic_images, config.synthetic_volumes):
+    for item in generated_items(
+        config.synthetic_images, config.synthetic_volumes, config.synthetic_patients
+    ):
         items.append(item)
         if progress and len(items) % 500 == 0:
             progress(f"{len(items)} items")
@@ -155,7 +166,14 @@ def write_pack(path: Path, items: list[PackedItem]) -> None:
     index = []
     for number, item in enumerate(items):
         arrays[f"image_{number}"], arrays[f"labels_{number}"] = item.image, item.labels
-        index.append({"dataset": item.dataset, "split": item.split, "spacing": item.spacing_zyx})
+        index.append(
+            {
+                "dataset": item.dataset,
+                "split": item.split,
+                "spacing": item.spacing_zyx,
+                "window": item.window,
+            }
+        )
     arrays["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -174,6 +192,7 @@ def read_pack(path: Path) -> list[PackedItem]:
                     arrays[f"image_{number}"],
                     arrays[f"labels_{number}"],
                     None if entry["spacing"] is None else tuple(entry["spacing"]),
+                    None if entry["window"] is None else tuple(entry["window"]),
                 )
                 for number, entry in enumerate(index)
             ]
@@ -181,7 +200,22 @@ def read_pack(path: Path) -> list[PackedItem]:
         raise ReadError(f"{path.name} cannot be read; delete it, and it is packed again") from error
 
 
-def _to_uint8(volume: Volume) -> np.ndarray:
-    window = resolve_window(volume, "auto")
-    slices = [apply_window(volume.read_slice(z), window) for z in range(volume.n_slices())]
-    return np.stack([np.round(255 * s).astype(np.uint8) for s in slices])
+def _packed(dataset: str, side: str, volume: Volume, labels: np.ndarray) -> PackedItem:
+    """CT as it is, anything else through the window ``auto``."""
+    window, slices = resolve_window(volume, "auto"), range(volume.n_slices())
+    if _is_hounsfield(volume):
+        image = np.stack([volume.read_slice(z).astype(np.int16) for z in slices])
+        limits = (window.low, window.high)
+        return PackedItem(dataset, side, image, labels, volume.spacing_zyx, limits)
+    shown = [np.round(255 * apply_window(volume.read_slice(z), window)) for z in slices]
+    return PackedItem(dataset, side, np.stack(shown).astype(np.uint8), labels, volume.spacing_zyx)
+
+
+def _is_hounsfield(volume: Volume) -> bool:
+    """Whether values look like CT: signed whole numbers that reach from air to soft tissue."""
+    if volume.rgb or volume.spacing_zyx is None:
+        return False
+    values = volume.sample_values()
+    low, high = float(values.min()), float(values.max())
+    is_whole = bool((values == np.round(values)).all())
+    return is_whole and -4096 <= low <= -150 and 100 <= high <= 32767

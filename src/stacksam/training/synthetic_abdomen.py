@@ -3,17 +3,20 @@
 Drawn on slices of a third of the thickness and averaged over three, so that edges have the partial
 volume of thick slices; the truth is the label at the voxel's centre. Positions are millimetres from
 the body's axis: x to the patient's left, y to the back, z from the lowest slice up (LPS). Portal
-venous phase: the numbers are typical Hounsfield units.
+venous phase: the numbers are typical Hounsfield units. The shipped sample is one drawing of it;
+training volumes are other patients: other sizes, places, contrast and noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from stacksam.training.synthetic import SAMPLE_SEEDS
 from stacksam.training.synthetic_fields import (
     Floats,
     Grid,
@@ -45,26 +48,80 @@ LABELS = {name: label for label, name in NAMES.items()}
 Mask = NDArray[np.bool_]
 
 
-class Canvas:
-    """Hounsfield units and labels on the fine grid, with coordinates and noise fields."""
+class Patient:
+    """How one body differs from the drawing: its size and pose, its organs, its contrast."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
+        self.stretch_xyz = np.exp(rng.normal(0, 0.1, 3)) * np.exp(rng.normal(0, 0.08))
+        self.turn = float(rng.normal(0, 0.1))
+        self.shift_xy = rng.normal(0, 8, 2)
+        self.is_mirrored = bool(rng.random() < 0.3)
+        phase = rng.normal(0, 30)  # of the contrast agent: kidneys and vessels follow it
+        enhanced = {
+            "aorta": 1.3,
+            "inferior vena cava": 1.0,
+            "right kidney": 1.2,
+            "left kidney": 1.2,
+        }
+        self.hu_offsets = {name: phase * enhanced.get(name, 0.4) for name in LABELS}
+        for name in LABELS:
+            self.hu_offsets[name] += rng.normal(0, 10)
+        self.noise = float(np.exp(rng.uniform(np.log(0.25), np.log(2.2))))
+        self.softness = float(rng.uniform(0.4, 1.0))
+
+    def place(self, centre: Sequence[float], radii: Sequence[float]) -> tuple[Any, Any]:
+        """Centre and radii of this patient's version of an organ."""
+        moved = np.asarray(centre) + self.rng.normal(0, 0.1, 3) * np.minimum(radii, 40)
+        return moved, np.asarray(radii) * np.exp(self.rng.normal(0, 0.12, 3))
+
+
+class Canvas:
+    """Hounsfield units and labels on the fine grid, with coordinates and noise fields."""
+
+    def __init__(self, rng: np.random.Generator, patient: Patient | None = None) -> None:
+        self.rng, self.patient = rng, patient
         shape = (SHAPE[0] * FINER, *SHAPE[1:])
         dz = SPACING_ZYX[0] / FINER
         self.grid = Grid(shape, (dz / PIXEL, 1.0, 1.0))
         self.z = ((np.arange(shape[0], dtype=np.float32) - 1) * dz)[:, None, None]
         self.y = (np.arange(shape[1], dtype=np.float32) * PIXEL - AXIS_YX[0])[None, :, None]
         self.x = (np.arange(shape[2], dtype=np.float32) * PIXEL - AXIS_YX[1])[None, None, :]
+        if patient is not None:
+            self._pose(patient)
         self.hu = np.full(shape, -1000, np.float32)
         self.labels = np.zeros(shape, np.uint8)
         self.coarse = smooth_noise(rng, self.grid, 14)  # bends organs
         self.fine = smooth_noise(rng, self.grid, 5)  # roughens them
         self.grain = fractal_noise(rng, self.grid, 1.6, 12)  # texture of their inside
 
+    def _pose(self, patient: Patient) -> None:
+        """Stretch, turn and shift the body in the field of view."""
+        c, s = np.cos(patient.turn), np.sin(patient.turn)
+        x, y = self.x - patient.shift_xy[0], self.y - patient.shift_xy[1]
+        x, y = c * x + s * y, c * y - s * x
+        stretch = patient.stretch_xyz * [-1 if patient.is_mirrored else 1, 1, 1]
+        self.x = (x / stretch[0]).astype(np.float32)
+        self.y = (y / stretch[1]).astype(np.float32)
+        self.z = (self.z / stretch[2]).astype(np.float32)
+
+    def _to_view(self, points_xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points of the body in the field of view's millimetres: the inverse of `_pose`."""
+        if self.patient is None:
+            return points_xyz
+        patient = self.patient
+        x, y, z = (points_xyz * patient.stretch_xyz).T
+        x = -x if patient.is_mirrored else x
+        c, s = np.cos(patient.turn), np.sin(patient.turn)
+        return np.stack(
+            [c * x - s * y + patient.shift_xy[0], s * x + c * y + patient.shift_xy[1], z], 1
+        )
+
     def paint(self, mask: Mask, hu: float | Floats, name: str = "") -> None:
         """Set the values and the label (none: background) where `mask`."""
         mask = np.broadcast_to(mask, self.hu.shape)
+        if self.patient is not None:
+            hu = hu + self.patient.hu_offsets.get(name, 0.0)
         self.hu[mask] = np.broadcast_to(hu, mask.shape)[mask]
         self.labels[mask] = LABELS.get(name, 0)
 
@@ -77,6 +134,8 @@ class Canvas:
         lean: tuple[float, float] = (0.0, 0.0),
     ) -> Floats:
         """Distance, 1 on the surface; turned about z, the axis leaning by (x, y) per z."""
+        if self.patient is not None:
+            centre_xyz, radii_xyz = self.patient.place(centre_xyz, radii_xyz)
         dz = self.z - centre_xyz[2]
         dx = self.x - centre_xyz[0] - lean[0] * dz
         dy = self.y - centre_xyz[1] - lean[1] * dz
@@ -94,7 +153,7 @@ class Canvas:
 
     def tube_along(self, points_xyz: NDArray[np.float64], radii: NDArray[np.float64]) -> Floats:
         """Depth of a tube along densely given points."""
-        x, y, z = points_xyz.T
+        x, y, z = self._to_view(points_xyz).T
         dz = SPACING_ZYX[0] / FINER
         pixels = np.stack([z + dz, y + AXIS_YX[0], x + AXIS_YX[1]], 1) / PIXEL
         owners = np.ones(len(pixels), np.int32)
@@ -294,12 +353,15 @@ def draw_table(c: Canvas) -> None:
 
 def measure_like_a_scanner(c: Canvas) -> NDArray[np.int16]:
     """Average over the slice thickness, blur, add noise that is strongest in the middle."""
-    blurred = ndi.gaussian_filter(c.hu, (0, 0.55, 0.55))
+    softness = 0.55 if c.patient is None else c.patient.softness
+    blurred = ndi.gaussian_filter(c.hu, (0, softness, softness))
     slices = blurred.reshape(SHAPE[0], FINER, *SHAPE[1:]).mean(axis=1)
     white = c.rng.standard_normal(SHAPE, dtype=np.float32)
     noise = standardised(ndi.gaussian_filter(white, (0, 0.65, 0.65)))
     depth = np.clip(1 - np.hypot(c.x / 170, c.y / 125), 0, 1)
     noise *= np.where(slices > -950, 8 + 12 * depth, 3)
+    if c.patient is not None:
+        noise *= c.patient.noise
     return np.clip(np.rint(slices + noise), -1024, 3071).astype(np.int16)
 
 
@@ -308,12 +370,21 @@ def main_parts(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     kept = np.zeros_like(labels)
     for label in NAMES:
         parts, _ = ndi.label(labels == label)
-        kept[parts == np.bincount(parts[parts > 0]).argmax()] = label
+        if parts.any():
+            kept[parts == np.bincount(parts[parts > 0]).argmax()] = label
     return kept
 
 
-def draw_abdomen(seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+def draw_abdomen(
+    seed: int, *, is_varied: bool = False
+) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     """Draw the phantom.
+
+    Parameters
+    ----------
+    seed : int
+    is_varied : bool
+        Draw another patient, as for training, instead of the one of the shipped sample.
 
     Returns
     -------
@@ -321,8 +392,18 @@ def draw_abdomen(seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         Hounsfield units, voxels of `SPACING_ZYX` mm.
     truth : ndarray of the same shape, uint8
         Ids of `NAMES`, 0 elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If another patient is asked for with the shipped sample's seed.
     """
-    canvas = Canvas(np.random.default_rng(seed))
+    if is_varied and seed in SAMPLE_SEEDS:
+        raise ValueError(
+            f"seed {seed} is reserved for the shipped sample data; choose another seed"
+        )
+    rng = np.random.default_rng(seed)
+    canvas = Canvas(rng, Patient(rng) if is_varied else None)
     _, cavity = draw_trunk(canvas)
     below_lung = draw_chest(canvas, cavity)
     draw_bowel(canvas, cavity)

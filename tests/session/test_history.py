@@ -1,0 +1,139 @@
+"""Every kind of step can be taken back and done again."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from models import ThresholdPredictor, stack_of
+from session_support import BOX_1, BOX_2, TRUTH, act, assert_same, state_of, steps
+from stacksam.core.cleanup import CleanUp
+from stacksam.core.windows import Window
+from stacksam.session import Session
+from stacksam.session.history import History, Step
+from stacksam.session.labels import LabelsChange
+from stacksam.session.state import State
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps)
+def test_any_work_can_be_taken_back_and_done_again(steps):
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    session.add_box(1, 6, BOX_1)
+    session.add_box(2, 4, BOX_2)
+    session.undo()
+    session.redo()
+    for step in steps:
+        if step[0] in ("undo", "redo"):
+            getattr(session, step[0])()
+            continue
+        before = state_of(session)
+        try:
+            act(session, step)
+        except ValueError:
+            assert_same(session, before)  # refused, so nothing has happened
+    end, empty = state_of(session), state_of(Session(stack_of(TRUTH), ThresholdPredictor()))
+    passed = [end]
+    while session.undo():
+        passed.append(state_of(session))
+    assert_same(session, empty)
+    for state in passed[-2::-1]:
+        assert session.redo()
+        assert_same(session, state)
+    assert_same(session, end)
+
+
+def test_steps_have_names_for_a_menu():
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    assert (session.can_undo, session.can_redo) == (False, False)
+    assert (session.undo_text, session.redo_text) == ("", "")
+    session.new_object("liver")
+    done = ["new object liver"]
+    todo = [
+        (lambda: session.add_box(1, 6, BOX_1), "add box to liver"),
+        (lambda: session.move_prompt(1, yxyx=(*BOX_1[:2], 30, 30)), "move box of liver"),
+        (lambda: session.propagate([1]), "propagate liver"),
+        (lambda: session.add_box(2, 4, BOX_2), "add box to object 2"),
+        (lambda: session.propagate([1, 2]), "propagate 2 objects"),
+        (lambda: session.set_clean_up(1, CleanUp(min_size=2)), "clean up liver"),
+        (lambda: session.commit(1), "commit liver"),
+        (lambda: session.set_locked(1, False), "unlock liver"),
+        (lambda: session.rename(1, "spleen"), "rename liver"),
+        (lambda: session.set_window((0, 5)), "window"),
+        (lambda: session.remove_object(1), "delete spleen"),
+    ]
+    for call, text in todo:
+        call()
+        done.append(text)
+        assert session.undo_text == text
+    while session.can_undo:
+        assert session.undo_text == done.pop()
+        session.undo()
+        assert session.can_redo
+    assert session.redo_text == "new object liver"
+
+
+def test_history_is_heard_of():
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    heard = []
+    session.history_changed.connect(lambda: heard.append(session.can_undo))
+    session.add_box(1, 6, BOX_1)
+    session.undo()
+    session.undo()
+    session.redo()
+    session.rename(1, "object 1")
+    assert heard == [True, False, True]
+
+
+def change_of(size):
+    ones = np.ones(size, np.uint32)
+    return LabelsChange(np.arange(size) * 2, np.ones(size, np.int64), 0 * ones, ones)
+
+
+def step_of(size):
+    state = State(Window(0, 1))
+    return Step(f"{size}", state, state, change_of(size))
+
+
+def test_oldest_steps_are_forgotten_beyond_the_budget():
+    history = History(budget=3 * change_of(10).nbytes)
+    for size in (10, 10, 10):
+        history.add(step_of(size))
+    assert len(history.done) == 3
+    history.add(step_of(20))
+    assert [step.text for step in history.done] == ["10", "20"]
+    history.add(step_of(500))  # the newest stays, however large
+    assert [step.text for step in history.done] == ["500"]
+    history.undo()
+    history.add(step_of(10))
+    assert history.used == change_of(10).nbytes
+    assert history.undo() is not None
+    assert history.undo() is None
+
+
+def test_undo_ends_where_the_history_was_forgotten():
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    session._history.budget = 3000
+    for index in (3, 5, 7):
+        session.add_box(1, index, BOX_1)
+        session.propagate(1)
+        session.commit(1)
+    count = 0
+    while session.undo():
+        count += 1
+    assert 1 <= count < 9
+    while session.redo():
+        count -= 1
+    assert count == 0
+
+
+@pytest.mark.parametrize("n_clicks", [60])
+def test_clicks_cost_little_memory(n_clicks):
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    session.add_box(1, 6, BOX_1)
+    session.propagate(1)
+    session.commit(1)
+    before = session._history.used
+    for number in range(n_clicks):
+        session.add_point(1, (6, 20 + number % 5, 24))
+    assert session._history.used == before
+    assert len(session._history.done) == 3 + n_clicks
