@@ -262,4 +262,3 @@ def stub_timm() -> None:
     layers.trunc_normal_ = nn.init.trunc_normal_
     registry: Any = sys.modules["timm.models.registry"]
     registry.register_model = lambda function: function
-

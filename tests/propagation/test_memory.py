@@ -47,9 +47,7 @@ def frames_of(volume, axis=0):
 
 def run(volume, model, *prompts, patience=None, z_range=None, axis=0, cancel=None):
     plan = make_plan(PromptSet(tuple(prompts)), 1, axis, volume.n_slices(axis), z_range)
-    return list(
-        run_memory_plan(predictor_of(volume, model), plan, cancel, patience=patience)
-    )
+    return list(run_memory_plan(predictor_of(volume, model), plan, cancel, patience=patience))
 
 
 def point(index, y, x, positive=True, axis=0, prompt_id=1):
@@ -224,7 +222,9 @@ def test_range_and_walls(volume, model):
     empty = np.zeros((HEIGHT, WIDTH), bool)
     wall = MaskPrompt.from_array(9, 1, 0, 8, empty)
     free = {i for i, _ in run(volume, model, point(4, 15, 19))}
-    assert {i for i, _ in run(volume, model, point(4, 15, 19), z_range=(2, 7))} == free & {*range(2, 7)}
+    assert {i for i, _ in run(volume, model, point(4, 15, 19), z_range=(2, 7))} == free & {
+        *range(2, 7)
+    }
     assert {i for i, _ in run(volume, model, point(4, 15, 19), wall)} == free & {*range(8)}
     beyond = BoxPrompt(3, 1, 0, 10, (7.0, 17.0, 24.0, 34.0))
     indices = {i for i, _ in run(volume, model, point(4, 15, 19), wall, beyond)}

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from web_support import serving
 from stacksam.core.errors import WriteError
 from stacksam.sam import downloads
 from stacksam.sam.downloads import DownloadCancelled, DownloadError, fetch_file
+from web_support import serving
 
 DATA = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
 SHA = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
@@ -61,7 +61,7 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(web, path):
 
 def test_after_too_many_interruptions_the_next_download_goes_on(web, path):
     web.cut_after = [1000] * downloads.ATTEMPTS
-    with pytest.raises(DownloadError, match="broke off .* what has arrived is kept"):
+    with pytest.raises(DownloadError, match=r"broke off .* what has arrived is kept"):
         fetch_file(f"{web.address}/a.pth", path)
     assert names(path) == ["a.pth.part", "a.pth.part.tag"]
     fetch_file(f"{web.address}/a.pth", path, checksums=(SHA,))
@@ -104,9 +104,7 @@ def test_a_complete_part_is_taken(web, path):
 def test_cancel_keeps_what_has_arrived(web, path):
     cancel = threading.Event()
     with pytest.raises(DownloadCancelled, match="was stopped; what has arrived is kept"):
-        fetch_file(
-            f"{web.address}/a.pth", path, progress=lambda *_: cancel.set(), cancel=cancel
-        )
+        fetch_file(f"{web.address}/a.pth", path, progress=lambda *_: cancel.set(), cancel=cancel)
     have = path.with_name("a.pth.part").stat().st_size
     assert 0 < have < len(DATA)
     fetch_file(f"{web.address}/a.pth", path, checksums=(SHA,))
@@ -141,7 +139,7 @@ def test_redirects_are_followed(web, path):
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/a.pth"])
 def test_redirects_to_elsewhere_are_not(web, path, target):
     web.redirects["/latest"] = target
-    with pytest.raises(DownloadError, match="unsafe address|not allowed"):
+    with pytest.raises(DownloadError, match=r"unsafe address|not allowed"):
         fetch_file(f"{web.address}/latest", path)
 
 

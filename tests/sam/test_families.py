@@ -22,6 +22,7 @@ from stacksam.sam.tiny_vit import MobileSamConfig, build_mobile_sam, distances
 
 MANIFESTS = Path(__file__).parent / "manifests"
 
+
 def published_names(family: str) -> dict[str, torch.Tensor]:
     """The state as it is published."""
     state = family_network(family).state_dict()

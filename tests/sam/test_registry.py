@@ -204,7 +204,9 @@ def test_without_a_published_hash_the_first_one_is_recorded(published, folder, m
     here = describe_model("tiny")["here"]
     assert f"unverified (none is published); its sha256 is {digest}" in here
     save_compact(folder / "tiny.safetensors", tiny_network(1), TINY, {})
-    with pytest.raises(CheckpointError, match=r"has changed since .* delete tiny\.safetensors\.sha"):
+    with pytest.raises(
+        CheckpointError, match=r"has changed since .* delete tiny\.safetensors\.sha"
+    ):
         load_model("tiny", device="cpu")
 
 
@@ -285,7 +287,7 @@ def test_a_file_fetched_by_hand_is_taken_over(published, tmp_path, folder):
 
 def test_a_wrong_file_by_hand_is_refused(published, tmp_path, folder):
     save_compact(tmp_path / "tiny.safetensors", tiny_network(1), TINY, {})
-    with pytest.raises(CheckpointError, match="is not the published tiny .*its sha256 is"):
+    with pytest.raises(CheckpointError, match=r"is not the published tiny .*its sha256 is"):
         import_model(tmp_path / "tiny.safetensors")
     assert not folder.exists()
 

@@ -155,7 +155,8 @@ def test_other_images_are_refused(shape):
 def test_masks_come_back_as_transformers_enlarges_them(shape):
     logits = np.random.default_rng(0).normal(0, 5, (16, 16)).astype(np.float32)
     field = squashed_slice(shape)
-    expected = torch.nn.functional.interpolate(torch.from_numpy(logits)[None, None], shape, mode="bilinear")
+    values = torch.from_numpy(logits)[None, None]
+    expected = torch.nn.functional.interpolate(values, shape, mode="bilinear")
     np.testing.assert_allclose(
         paste_logits(logits, field, shape), expected[0, 0].numpy(), atol=1e-5
     )

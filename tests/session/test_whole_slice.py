@@ -1,5 +1,6 @@
 """A SAM used as published: the same masks as transformers' and segment-anything's predictors."""
 
+import copy
 import json
 from importlib.util import find_spec
 
@@ -14,6 +15,8 @@ import stacksam
 from reference_support import segment_anything_predictor
 from stacksam.cli import app
 from stacksam.core.errors import CheckpointError
+from stacksam.core.fields import paste_logits
+from stacksam.sam.predictor import FieldPrompts
 from stacksam.sam.whole_slice import WholeSlicePredictor
 
 SHAPE = (75, 117)  # to be enlarged by 128 / 117, and padded below
@@ -160,6 +163,25 @@ def test_a_box_and_corrections_on_a_colour_image_give_the_same_masks(model, publ
     found = ours(model, COLOUR, CLICKS[:count], BOX)
     assert 0 < expected.mean() < 1
     assert np.array_equal(found.mask, expected)
+
+
+@pytest.mark.parametrize("shift", [-3.0, 3.0])
+def test_the_best_mask_is_chosen_where_scores_leave_their_range(shift):
+    """Clipped to [0, 1] first they would be equal, and the first mask would win."""
+    network = copy.deepcopy(sam_models.tiny_sam())
+    network.mask_decoder.iou_prediction_head.layers[-1].bias += shift
+    model = WholeSlicePredictor(network, name="shifted", fingerprint="s", device="cpu")
+    field = model.field_of(SHAPE)
+    (point,) = field.to_field(np.array([CLICKS[0][0]]), model.input_size)
+    prompts = FieldPrompts(points_yx=(tuple(point),), is_positive=(True,))
+    raw = model.decode(model.encode(GREY[1]), prompts)
+    best = 1 + int(np.argmax(raw.scores[1:]))
+    assert best != 1
+    assert raw.scores[1:].max() < 0 or raw.scores[1:].min() > 1
+    found = ours(model, GREY, CLICKS[:1], index=1)
+    assert np.array_equal(found.mask, paste_logits(raw.logits[best], field, SHAPE) > 0)
+    assert not np.array_equal(found.mask, paste_logits(raw.logits[1], field, SHAPE) > 0)
+    assert 0 <= found.score <= 1
 
 
 def test_it_differs_from_fields(checkpoint, model):

@@ -187,11 +187,11 @@ def _own_grid(planes: list[_Plane], shape: tuple[int, int], name: str) -> Volume
 
 
 def _filled(positions: np.ndarray, normal: np.ndarray, distance: float | None) -> np.ndarray:
-    """Add the slices that were left out because they are empty."""
+    """Add the slices that were left out because they are empty, if the file gives a distance."""
     gaps = np.diff(positions @ normal)
-    if not len(gaps):
+    if not len(gaps) or distance is None:
         return positions
-    step = min(float(gaps.min()), distance or np.inf)
+    step = min(float(gaps.min()), distance)
     counts = np.round(gaps / step)
     if np.abs(gaps - counts * step).max() > 0.05 * step or counts.sum() > 100_000:
         return positions

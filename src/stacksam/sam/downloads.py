@@ -175,7 +175,7 @@ def _open(url: str, have: int, tag: str, timeout: float) -> HTTPResponse | None:
 class _SafeRedirect(urllib.request.HTTPRedirectHandler):
     """Follow redirects, but never from https to something weaker."""
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
         schemes = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if schemes[1] not in ("http", "https") or schemes == ("https", "http"):
             raise DownloadError(f"{urlsplit(req.full_url).hostname} leads to an unsafe address")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -404,7 +405,7 @@ class GeluMLP(nn.Module):
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()
-        pairs = zip(widths[:-2], widths[1:-1], strict=True)
+        pairs = pairwise(widths[:-1])
         self.layers = nn.ModuleList(nn.Sequential(nn.Linear(a, b), nn.GELU()) for a, b in pairs)
         self.fc = nn.Linear(widths[-2], widths[-1])
 

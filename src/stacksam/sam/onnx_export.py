@@ -88,7 +88,9 @@ def export_onnx(model: Predictor, folder: str | Path, *, int8: bool = False) -> 
     about = describe(network, model.name, model.fingerprint)
     with atomic_folder(folder) as temporary:
         about["encoder"] = ENCODER
-        write_graph(EncoderGraph(network), (example_image(network),), ["image"], temporary / ENCODER)
+        write_graph(
+            EncoderGraph(network), (example_image(network),), ["image"], temporary / ENCODER
+        )
         decoder = DecoderGraph(network)
         write_graph(decoder, decoder.example(), decoder.inputs, temporary / DECODER)
         if int8:
@@ -153,7 +155,9 @@ class DecoderGraph(nn.Module):
         encoder = network.prompt_encoder
         self.has_points_only = isinstance(encoder, PointEncoder)
         inputs = ["image_embedding"]
-        inputs += ["skip_2x", "skip_4x"] if getattr(network.mask_decoder, "has_skips", False) else []
+        inputs += (
+            ["skip_2x", "skip_4x"] if getattr(network.mask_decoder, "has_skips", False) else []
+        )
         inputs += ["point_coords", "point_labels"]
         inputs += [] if self.has_points_only else ["mask_input"]
         if encoder.has_prompt_maps:
@@ -177,9 +181,7 @@ class DecoderGraph(nn.Module):
             "mask_input": torch.zeros(1, 1, height, width),
             "has_mask_input": torch.zeros(1),
             "is_neighbour": torch.zeros(1),
-            "context": torch.zeros(
-                1, self.network.prompt_encoder.num_context_maps, height, width
-            ),
+            "context": torch.zeros(1, self.network.prompt_encoder.num_context_maps, height, width),
         }
         return tuple(values[name] for name in self.inputs)  # type: ignore[misc]
 

@@ -49,7 +49,8 @@ class OnnxModel(nn.Module):
     def encode(self, image: Tensor) -> Embedding:
         """Encode fields of shape (B, 1, H, W) in [0, 1], one after the other."""
         found = [self._encoder.run(None, {"image": one[None]}) for one in _array(image)]
-        embedding, *skips = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*found))
+        levels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        embedding, *skips = map(torch.from_numpy, levels)
         return Embedding(embedding, (skips[0], skips[1]) if skips else None)
 
     def decode(
@@ -151,10 +152,10 @@ def _session(path: Path) -> Any:
     providers = [name for name in wanted if name in available]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime has no public class for its own
+    except Exception as error:
         raise ValueError(str(error).splitlines()[0]) from error
 
 
-def _array(value: Tensor | np.ndarray) -> np.ndarray:
+def _array(value: Any) -> np.ndarray:
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
     return np.ascontiguousarray(array, np.float32)

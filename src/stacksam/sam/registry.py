@@ -5,25 +5,27 @@ Nothing here uses the network except `download_model`.
 
 from __future__ import annotations
 
-import os
-import shutil
-import zipfile
 from pathlib import Path
-from urllib.parse import quote
+from threading import Event
 
 from stacksam.core.errors import CheckpointError
-from stacksam.io.atomic import atomic_path
 from stacksam.sam.checksums import check_file, sha256_of
-from stacksam.sam.downloads import DownloadCancelled, DownloadError, Event, Progress, fetch_file
+from stacksam.sam.downloads import Progress
 from stacksam.sam.families import load_network
+from stacksam.sam.model_files import (
+    check_record,
+    copy_model,
+    fetch_model,
+    not_here,
+    shown,
+    unpacked,
+)
 from stacksam.sam.model_list import (
-    MIRROR_VARIABLE,
     PACKAGE_LIST,
     WEIGHTS_FOLDER,
     ModelEntry,
     add_to_user_list,
     find_checkpoint,
-    models_folder,
     read_list,
     user_list,
 )
@@ -41,9 +43,6 @@ MODELS = {
     ),
     **read_list(PACKAGE_LIST),
 }
-
-RECORD = ".sha256"
-"""Added to a checkpoint's name: the file with the hash of what was downloaded, as sha256sum does."""
 
 
 def list_models() -> list[ModelEntry]:
@@ -102,28 +101,7 @@ def download_model(
         If the name is unknown.
     """
     entry = find_model(name)
-    found = find_checkpoint(entry)
-    if found is not None:
-        return found
-    address = _address(entry)
-    if not address:
-        raise DownloadError(f"{name} has no address that a program can fetch; {by_hand(entry)}")
-    path = models_folder() / entry.file_name
-    try:
-        fetch_file(
-            address,
-            path,
-            size=entry.size,
-            checksums=entry.checksums,
-            progress=progress,
-            cancel=cancel,
-        )
-    except DownloadCancelled:
-        raise
-    except DownloadError as error:
-        raise DownloadError(f"{error}. Otherwise: {by_hand(entry)}") from error
-    _record(path)
-    return path
+    return find_checkpoint(entry) or fetch_model(entry, progress, cancel)
 
 
 def import_model(
@@ -179,7 +157,7 @@ def import_model(
         ) from error
     if file.suffix != ".zip":
         load_network(file, family=entry.family)
-    _copy(file, models_folder() / entry.file_name)
+    copy_model(file, entry)
     return entry
 
 
@@ -226,7 +204,7 @@ def load_model(
         return _load(kind, path, path.stem, "", device, dtype)
     found = find_checkpoint(entry)
     if found is None:
-        raise CheckpointError(_not_here(entry))
+        raise CheckpointError(not_here(entry))
     return _load(kind, unpacked(found), entry.name, entry.family, device, dtype)
 
 
@@ -257,7 +235,7 @@ def describe_model(name: str) -> dict[str, str]:
 
 def _state(entry: ModelEntry, path: Path) -> str:
     """Whether a file is the published one."""
-    place = _shown(path.parent)
+    place = shown(path.parent)
     try:
         checked = check_file(path, entry.checksums)
     except ValueError as error:
@@ -270,38 +248,6 @@ def _state(entry: ModelEntry, path: Path) -> str:
     return f"{path.name} in {place}, unverified ({why}); its sha256 is {sha256_of(path)}"
 
 
-def by_hand(entry: ModelEntry) -> str:
-    """What to do where a program may not use the network."""
-    source = _address(entry) or entry.page
-    return (
-        f"fetch {entry.file_name} by hand from {source} and put it into "
-        f"{_shown(models_folder())}, or run: stacksam models import {entry.file_name} "
-        f"--name {entry.name}"
-    )
-
-
-def unpacked(path: Path) -> Path:
-    """The checkpoint inside a ``.pt.zip``, unpacked beside it; other files as they are."""
-    if path.suffix != ".zip":
-        return path
-    target = models_folder() / path.stem
-    if target.is_file():
-        return target
-    try:
-        with zipfile.ZipFile(path) as archive:
-            (member,) = (i for i in archive.infolist() if Path(i.filename).name == path.stem)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                atomic_path(target) as temporary,
-                archive.open(member) as source,
-                open(temporary, "wb") as file,
-            ):
-                shutil.copyfileobj(source, file)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise CheckpointError(f"{path.name} does not hold {path.stem}; get it again") from error
-    return target
-
-
 def _load(
     kind: type[Predictor], path: Path, name: str, family: str, device: str, dtype: str
 ) -> Predictor:
@@ -311,77 +257,23 @@ def _load(
     elif kind is WholeSlicePredictor and not getattr(network, "pads_slices", False):
         raise CheckpointError(f"{name} was not published to look at whole slices; choose a SAM")
     digest = sha256_of(file)
-    _check_record(file, digest)
+    check_record(file, digest)
     return kind(network, name=name, fingerprint=digest[:16], device=device, dtype=dtype)
 
 
-def _address(entry: ModelEntry) -> str:
-    mirror = os.environ.get(MIRROR_VARIABLE)
-    return f"{mirror.rstrip('/')}/{quote(entry.file_name)}" if mirror else entry.url
-
-
-def _not_here(entry: ModelEntry) -> str:
-    if not entry.file_name:
-        return (
-            f"the checkpoint of {entry.name} is missing; install the package again or correct the "
-            "list of models"
-        )
-    size = f"{entry.size / 1e6:.0f} MB, " if entry.size else ""
-    get = f"get it with: stacksam models download {entry.name} ({size}{entry.licence_text}), or "
-    return (
-        f"the checkpoint of {entry.name} is not on this computer; "
-        f"{get if _address(entry) else ''}{by_hand(entry)}"
-    )
-
-
 def _take_over(file: Path, entry: ModelEntry) -> ModelEntry:
-    _copy(file, models_folder() / entry.file_name)
+    copy_model(file, entry)
     add_to_user_list(entry)
     return entry
-
-
-def _copy(file: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and target.samefile(file):
-        return _record(target)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(file, temporary)
-    return _record(target)
-
-
-def _record(path: Path) -> None:
-    """Write down the hash of a file that has just arrived."""
-    with atomic_path(path.with_name(path.name + RECORD)) as temporary:
-        temporary.write_text(f"{sha256_of(path)}  {path.name}\n", encoding="utf-8")
-
-
-def _check_record(path: Path, digest: str) -> None:
-    """Refuse a file that has changed since it arrived."""
-    record = path.with_name(path.name + RECORD)
-    if record.is_file():
-        if record.read_text(encoding="utf-8").split()[:1] != [digest]:
-            raise CheckpointError(
-                f"the checkpoint {path.name} has changed since it was downloaded; get it again, or "
-                f"delete {record.name} if you changed it yourself"
-            )
 
 
 def _safe_name(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name).strip(".") or "model"
 
 
-def _shown(folder: Path) -> str:
-    """A folder without the user's name in it."""
-    try:
-        return str(Path("~") / folder.relative_to(Path.home()))
-    except (ValueError, RuntimeError):
-        return str(folder)
-
-
 __all__ = [
     "MODELS",
     "ModelEntry",
-    "by_hand",
     "describe_model",
     "download_model",
     "find_model",

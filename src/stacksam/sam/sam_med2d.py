@@ -73,7 +73,7 @@ def build_sam_med2d(config: SamConfig) -> SamModel:
     model = build_sam(config)
     model.pads_slices = False
     for block in model.image_encoder.blocks:  # type: ignore[union-attr]
-        block.mlp = AdaptedMLP(config.embed_dim, int(config.embed_dim * config.mlp_ratio))  # type: ignore[union-attr]
+        block.mlp = AdaptedMLP(config.embed_dim, int(config.embed_dim * config.mlp_ratio))
     return model
 
 

@@ -8,7 +8,7 @@ the embedding has SAM's size. Parameter names equal those of the published check
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -108,28 +108,20 @@ class TinyViT(nn.Module):
     def __init__(self, config: MobileSamConfig) -> None:
         super().__init__()
         dims = config.embed_dims
-        self.patch_embed = nn.Module()
-        self.patch_embed.seq = nn.Sequential(
-            ConvNorm(3, dims[0] // 2, 3, stride=2),
-            nn.GELU(),
-            ConvNorm(dims[0] // 2, dims[0], 3, stride=2),
+        self.patch_embed = Stem(dims[0])
+        hidden = int(dims[0] * config.expand_ratio)
+        blocks: list[list[nn.Module]]
+        blocks = [[ConvBlock(dims[0], hidden) for _ in range(config.depths[0])]]
+        for width, depth, heads, window in zip(
+            dims[1:], config.depths[1:], config.num_heads, config.window_sizes, strict=True
+        ):
+            hidden = int(width * config.mlp_ratio)
+            blocks.append([WindowBlock(width, heads, window, hidden) for _ in range(depth)])
+        # The last stage keeps the resolution of the one before.
+        merges = [Merge(*pair, stride=s) for pair, s in zip(pairwise(dims), (2, 2, 1), strict=True)]
+        self.layers = nn.ModuleList(
+            Stage(*stage) for stage in zip(blocks, [*merges, None], strict=True)
         )
-        self.layers = nn.ModuleList([nn.Module() for _ in dims])
-        self.layers[0].blocks = nn.ModuleList(
-            ConvBlock(dims[0], int(dims[0] * config.expand_ratio)) for _ in range(config.depths[0])
-        )
-        for index in (1, 2, 3):
-            self.layers[index].blocks = nn.ModuleList(
-                WindowBlock(
-                    dims[index],
-                    config.num_heads[index - 1],
-                    config.window_sizes[index - 1],
-                    int(dims[index] * config.mlp_ratio),
-                )
-                for _ in range(config.depths[index])
-            )
-        for index, (width, wider) in enumerate(pairwise(dims)):
-            self.layers[index].downsample = Merge(width, wider, stride=1 if index == 2 else 2)
         out = config.rest.out_chans
         self.neck = nn.Sequential(
             nn.Conv2d(dims[-1], out, 1, bias=False),
@@ -159,13 +151,39 @@ class TinyViT(nn.Module):
         height, width = image.shape[-2:]
         if height % 16 or width % 16:
             raise ValueError(f"the image is {height} x {width}; both have to be multiples of 16")
-        x = self.patch_embed.seq(image)  # (B, C, H / 4, W / 4)
-        for layer in self.layers:
-            for block in layer.blocks:
-                x = block(x)
-            if hasattr(layer, "downsample"):
-                x = layer.downsample(x)
+        x = self.patch_embed(image)  # (B, C, H / 4, W / 4)
+        for stage in self.layers:
+            x = stage(x)
         return Embedding(self.neck(x))
+
+
+class Stem(nn.Module):
+    """Two convolutions to a quarter of the resolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(
+            ConvNorm(3, channels // 2, 3, stride=2),
+            nn.GELU(),
+            ConvNorm(channels // 2, channels, 3, stride=2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.seq(x)
+
+
+class Stage(nn.Module):
+    """Blocks, and a step to the next stage's width and resolution."""
+
+    def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x if self.downsample is None else self.downsample(x)
 
 
 class FrozenNorm(nn.Module):

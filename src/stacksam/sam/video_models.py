@@ -55,6 +55,7 @@ class VideoPredictor(WholeSlicePredictor):
         If the device is not there or the dtype unknown.
     """
 
+    network: Any
     has_memory = True
 
     def __init__(

@@ -175,8 +175,8 @@ def transformers_name(name: str) -> str:
         part = ("proj_in", "layers.0", "proj_out")[int(match[2])]
         return f"{match[1]}{part}.{match[3]}"
     if match := DOWNSAMPLER.fullmatch(name):
-        layer, part = divmod(int(match[2]), 3)
-        return f"{match[1]}layers.{layer}.{('conv', 'layer_norm')[part]}.{match[3]}"
+        layer, place = divmod(int(match[2]), 3)
+        return f"{match[1]}layers.{layer}.{('conv', 'layer_norm')[place]}.{match[3]}"
     return name
 
 
@@ -204,7 +204,7 @@ def _config_beside(file: Path | None) -> Any:
         names = {"sam2_video": "Sam2VideoConfig", "edgetam_video": "EdgeTamVideoConfig"}
         kind = names.get(values.get("model_type"))
         return None if kind is None else getattr(transformers, kind).from_dict(values)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except Exception as error:
         raise ValueError("lies beside a config.json that cannot be read; get both again") from error
 
 
