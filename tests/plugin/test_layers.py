@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("napari")
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels
 
+from stacksam.core.scan_info import ScanInfo
 from stacksam.core.volume import Volume
+from stacksam.plugin.coordinates import read_grid
 from stacksam.plugin.layers import (
+    METADATA,
     affine_mm,
-    box_on_slice,
     grid_options,
     layer_to_volume,
     volume_to_layer,
@@ -17,6 +19,12 @@ from stacksam.plugin.layers import (
 
 OBLIQUE = np.array(
     [[2.0, 0.0, 0.0, -30.0], [0.0, 0.48, -0.6, 5.0], [0.0, 0.64, 0.45, 7.0], [0, 0, 0, 1.0]]
+)
+SAGITTAL = np.array(
+    [[0.0, -0.8, 0.0, 40.0], [0.0, 0.0, 0.8, 5.0], [1.5, 0.0, 0.0, 7.0], [0, 0, 0, 1.0]]
+)
+FLIPPED = np.array(
+    [[2.0, 0.0, 0.0, -30.0], [0.0, -0.5, 0.0, 5.0], [0.0, 0.0, -0.5, 7.0], [0, 0, 0, 1.0]]
 )
 
 
@@ -30,7 +38,9 @@ def ramp(shape=(4, 6, 8)):
 
 
 @pytest.mark.parametrize(
-    "geometry", [{"spacing_zyx": (2.0, 0.8, 0.5)}, {"affine": OBLIQUE}], ids=["spacing", "oblique"]
+    "geometry",
+    [{"spacing_zyx": (2.0, 0.8, 0.5)}, {"affine": OBLIQUE}, {"affine": SAGITTAL}],
+    ids=["spacing", "oblique", "sagittal"],
 )
 def test_volume_survives_the_layer(geometry):
     volume = Volume(ramp(), name="ct", **geometry)
@@ -42,12 +52,28 @@ def test_volume_survives_the_layer(geometry):
 
 
 def test_world_is_the_volumes_world_and_scale_the_spacing():
-    layer = image_of(Volume(ramp(), affine=OBLIQUE))
+    layer = image_of(Volume(ramp(), affine=FLIPPED))
     np.testing.assert_allclose(
-        layer.data_to_world((3, 1, 2)), (OBLIQUE @ [3, 1, 2, 1])[:3], atol=1e-9
+        layer.data_to_world((3, 1, 2)), (FLIPPED @ [3, 1, 2, 1])[:3], atol=1e-9
     )
-    np.testing.assert_allclose(layer.scale, np.linalg.norm(OBLIQUE[:3, :3], axis=0))
+    np.testing.assert_allclose(layer.scale, (2.0, 0.5, 0.5))
     assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+
+
+@pytest.mark.parametrize("affine", [OBLIQUE, SAGITTAL], ids=["oblique", "sagittal"])
+def test_what_lies_across_naparis_slices_is_drawn_straight_from_its_origin(affine):
+    layer = image_of(Volume(ramp(), affine=affine))
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    np.testing.assert_allclose(
+        layer.data_to_world((3, 1, 2)), affine[:3, 3] + spacing * (3, 1, 2), atol=1e-9
+    )
+    np.testing.assert_allclose(layer.metadata[METADATA]["affine"], affine)
+
+
+def test_a_layer_that_was_scaled_since_says_so_itself():
+    layer = image_of(Volume(ramp(), affine=OBLIQUE))
+    layer.scale = (1.0, 1.0, 1.0)
+    np.testing.assert_allclose(np.linalg.norm(affine_mm(layer)[:3, :3], axis=0), 1.0)
 
 
 def test_unknown_spacing_stays_unknown():
@@ -91,60 +117,26 @@ def test_multiscale_gives_its_finest_level():
     assert layer_to_volume(layer).shape == (2, 8, 8)
 
 
-def test_four_axes_are_refused():
-    with pytest.raises(ValueError, match="has 4 axes; StackSAM takes 2 or 3"):
-        layer_to_volume(Image(np.zeros((2, 3, 4, 5)), name="movie"))
+def test_a_time_point_and_a_channel_of_many():
+    data = np.arange(2 * 7 * 4 * 5 * 6).reshape(7, 2, 4, 5, 6)
+    layer = Image(data, scale=(9, 1, 2, 0.5, 0.5), units=("s", "pixel", "mm", "mm", "mm"))
+    volume = layer_to_volume(layer, read_grid(layer, channel_index=1, time_index=3))
+    np.testing.assert_array_equal(volume.data, data[3, 1])
+    assert volume.spacing_zyx == pytest.approx((2.0, 0.5, 0.5))
+
+
+def test_six_axes_are_refused():
+    with pytest.raises(ValueError, match="has 6 axes; StackSAM takes time"):
+        layer_to_volume(Image(np.zeros((2, 2, 2, 2, 4, 5)), name="movie"))
+
+
+def test_the_windows_of_scanners_are_taken_over():
+    scan = ScanInfo(unit="HU", window=(-100.0, 200.0))
+    assert image_of(Volume(ramp(), scan=scan)).contrast_limits == [-100, 200]
 
 
 def test_labels_on_the_images_grid_lie_where_the_image_lies():
-    image = image_of(Volume(ramp(), affine=OBLIQUE))
+    image = image_of(Volume(ramp(), affine=FLIPPED))
     labels = Labels(np.zeros(image.data.shape, np.uint8), **grid_options(image))
     np.testing.assert_allclose(labels.data_to_world((3, 4, 5)), image.data_to_world((3, 4, 5)))
     assert labels.units == image.units
-
-
-def rectangle(image, corners):
-    shapes = Shapes(ndim=image.ndim, **grid_options(image))
-    shapes.add_rectangles(np.array(corners, float))
-    return shapes
-
-
-def test_box_is_half_open_and_on_its_slice():
-    image = image_of(Volume(ramp(), spacing_zyx=(2.0, 0.8, 0.5)))
-    # from the outer edge of pixel (1, 2) to that of pixel (3, 5)
-    corners = [[2, 0.5, 1.5], [2, 0.5, 5.5], [2, 3.5, 5.5], [2, 3.5, 1.5]]
-    assert box_on_slice(rectangle(image, corners), image) == (0, 2, (1, 2, 4, 6))
-
-
-def test_box_on_another_axis():
-    image = image_of(Volume(ramp()))
-    corners = [[0.5, 4, 1.5], [0.5, 4, 5.5], [2.5, 4, 5.5], [2.5, 4, 1.5]]
-    assert box_on_slice(rectangle(image, corners), image) == (1, 4, (1, 2, 3, 6))
-
-
-def test_the_last_box_counts():
-    image = Image(np.zeros((20, 30)))
-    shapes = rectangle(image, [[0, 0], [0, 4], [4, 4], [4, 0]])
-    shapes.add_rectangles(np.array([[9.5, 9.5], [9.5, 14.5], [12.5, 14.5], [12.5, 9.5]]))
-    assert box_on_slice(shapes, image) == (0, 0, (10, 10, 13, 15))
-
-
-def test_a_box_drawn_backwards_or_without_width_holds_a_pixel():
-    image = Image(np.zeros((20, 30)))
-    shapes = rectangle(image, [[5, 9], [5, 9], [5, 9], [5, 9]])
-    assert box_on_slice(shapes, image) == (0, 0, (6, 10, 7, 11))
-
-
-def test_no_box_says_what_to_do():
-    image = Image(np.zeros((4, 20, 30)))
-    with pytest.raises(ValueError, match="press Draw box"):
-        box_on_slice(None, image)
-    with pytest.raises(ValueError, match="press Draw box"):
-        box_on_slice(Shapes(ndim=3), image)
-
-
-def test_a_box_across_slices_is_refused():
-    image = Image(np.zeros((4, 20, 30)))
-    corners = [[0, 0, 0], [0, 5, 9], [3, 5, 9], [3, 0, 0]]
-    with pytest.raises(ValueError, match="not in one slice"):
-        box_on_slice(rectangle(image, corners), image)

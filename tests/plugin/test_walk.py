@@ -12,28 +12,41 @@ pytest.importorskip("napari")
 
 import stacksam
 from stacksam.core.metrics import dice
+from stacksam.core.windows import PRESETS
 from stacksam.io.prompt_files import load_prompts
 
 FOLDER = Path(stacksam.__file__).parent / "sample_data"
 
 
-def test_one_box_gives_the_aorta(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
+@pytest.fixture
+def truth():
+    return np.asarray(stacksam.read(FOLDER / "abdomen_ct_truth.nii.gz").data)
+
+
+def test_one_box_gives_the_aorta(make_napari_viewer, qtbot, truth):
+    from hand import Hand, press
+
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1200, 900)
     viewer.open_sample("napari-stacksam", "abdomen_ct")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-stacksam", "StackSAM")
-    image = viewer.layers["Abdomen CT"]
+    _, dock = viewer.window.add_plugin_dock_widget("napari-stacksam", "StackSAM")
+    bench, image = dock.bench, viewer.layers["Abdomen CT"]
+    qtbot.waitUntil(lambda: bench.session is not None, timeout=2 * PATIENCE)
+    assert bench.session.window == PRESETS["ct-soft-tissue"]
     box = load_prompts(FOLDER / "abdomen_ct_prompts.json", image.data.shape).prompts.get(5)
-    widget.draw_button.click()
+    bench.desk.go_to(box.index)
+    viewer.reset_view()
+    qtbot.wait(50)
+    press(dock.prompts.buttons["box"])
     y0, x0, y1, x1 = np.array(box.yxyx) - 0.5  # napari counts from pixel centres
-    z = box.index
-    viewer.layers["StackSAM box"].add_rectangles(
-        np.array([[z, y0, x0], [z, y0, x1], [z, y1, x1], [z, y1, x0]])
-    )
-    widget.run_button.click()
-    name = "Abdomen CT StackSAM labels"
-    qtbot.waitUntil(lambda: not widget.is_running, timeout=3 * PATIENCE)
-    truth = np.asarray(stacksam.read(FOLDER / "abdomen_ct_truth.nii.gz").data) == 5
-    assert dice(truth, viewer.layers[name].data == 1) > 0.7
+    hand = Hand(viewer, None)
+    hand.drag(image, [(box.index, y0, x0), (box.index, y1, x1)])
+    qtbot.waitUntil(lambda: bench.desk.preview.layer is not None, timeout=PATIENCE)
+    press(dock.propagation.run_button)
+    qtbot.waitUntil(lambda: not bench.desk.run.is_running, timeout=3 * PATIENCE)
+    press(dock.commit.commit_button)
+    assert dice(truth == 5, viewer.layers["Abdomen CT labels"].data == 1) > 0.7
+    bench.close()
 
 
 def test_the_demo_opens_in_windows(make_napari_viewer, monkeypatch):

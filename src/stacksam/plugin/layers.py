@@ -8,75 +8,125 @@ import numpy as np
 
 from stacksam.core.volume import AXIS_NAMES, Volume
 from stacksam.core.windows import WindowSpec, resolve_window
+from stacksam.plugin.coordinates import Grid, read_grid
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer, Shapes
+    from napari.layers import Image, Labels, Layer
 
-Box = tuple[int, int, int, int]
+METADATA = "stacksam"
+"""Key in a layer's metadata under which what napari cannot hold is kept."""
+
+TILT_TOLERANCE = 1e-3
+"""Directions this close to an axis are drawn as lying on it."""
 
 
-def volume_to_layer(volume: Volume, window: WindowSpec = "auto") -> tuple[Any, dict[str, Any], str]:
+def volume_to_layer(
+    volume: Volume, window: WindowSpec | None = None
+) -> tuple[Any, dict[str, Any], str]:
     """Turn a volume into napari's (data, options, layer type).
 
-    The layer's world is the volume's: voxel centres land where `Volume.affine` puts them. Spacing
-    goes into ``scale``, where other plugins look for it, and only direction and origin into
-    ``affine``. Without a known spacing the layer stays in pixels. The window becomes the
-    contrast limits.
+    Spacing goes into ``scale``, where other plugins look for it, direction and origin into
+    ``affine``, so that voxel centres land where `Volume.affine` puts them. Of a scan across the
+    axes (an oblique or a sagittal series) only the origin is drawn, as napari shows slices along
+    its world's axes only; the whole matrix stays in the metadata, from where it is written again.
+    Without a known spacing the layer stays in pixels.
+
+    Parameters
+    ----------
+    volume : Volume
+    window : optional
+        Becomes the contrast limits; by default what the file asks for, or ``auto``.
 
     Returns
     -------
     layer_data : tuple of (array-like, dict, "image")
     """
-    limits = resolve_window(volume, window)
+    limits = resolve_window(volume, window or volume.scan.window or "auto")
     options: dict[str, Any] = {
         "name": volume.name or "volume",
         "rgb": volume.rgb,
         "axis_labels": AXIS_NAMES,
+        "metadata": {METADATA: {"scan": volume.scan, "affine": volume.affine}},
     }
     if not volume.rgb and limits.high > limits.low:
         options["contrast_limits"] = (limits.low, limits.high)
     if volume.spacing_zyx is not None:
         options |= {"scale": volume.spacing_zyx, "units": ("mm",) * 3}
     if volume.affine is not None:
-        options["affine"] = volume.affine @ np.diag([*(1 / np.array(volume.spacing_zyx)), 1.0])
+        options["affine"] = _drawable(volume.affine, np.array(volume.spacing_zyx))
     return volume.data, options, "image"
 
 
-def layer_to_volume(layer: Image | Labels) -> Volume:
-    """Turn an image or labels layer into a volume, with spacing and place if its units are lengths.
+def _drawable(affine: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """The matrix from scaled voxels to the world, without directions that are off the axes."""
+    matrix = affine @ np.diag([*(1 / spacing), 1.0])
+    linear = matrix[:3, :3]
+    off_axis = np.abs(linear - np.diag(np.diag(linear))).max()
+    if off_axis > TILT_TOLERANCE:
+        matrix[:3, :3] = np.eye(3)
+    return matrix
+
+
+def layer_to_volume(layer: Image | Labels, grid: Grid | None = None) -> Volume:
+    """Turn a frame of an image or labels layer into a volume, placed if its units are lengths.
+
+    Parameters
+    ----------
+    layer : Image or Labels
+    grid : Grid, optional
+        Which channel and time point; by default the first ones.
 
     Raises
     ------
     ValueError
-        If the layer has more than three axes.
+        If the layer has more axes than time, channel, z, y and x.
     """
-    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    if layer.ndim not in (2, 3):
-        raise ValueError(
-            f"layer '{layer.name}' has {layer.ndim} axes; StackSAM takes 2 or 3, so choose one "
-            "time point or channel first (Layer > Split Stack)"
-        )
+    grid = grid or read_grid(layer)
+    data = grid.select(layer.data[0] if getattr(layer, "multiscale", False) else layer.data)
     is_rgb = bool(getattr(layer, "rgb", False))
+    kept = _kept(layer)
+    options = {"scan": kept["scan"]} if "scan" in kept and grid.ndim == 3 else {}
     return Volume(
-        data[..., :3] if is_rgb else data, affine=affine_mm(layer), rgb=is_rgb, name=layer.name
+        data[..., :3] if is_rgb else data,
+        affine=affine_mm(layer, grid),
+        rgb=is_rgb,
+        name=layer.name,
+        **options,
     )
 
 
-def affine_mm(layer: Layer) -> np.ndarray | None:
-    """Return the (4, 4) matrix from voxels to mm (z, y, x) of a 3D layer, None without lengths."""
-    if layer.ndim != 3 or not all(unit.is_compatible_with("mm") for unit in layer.units):
+def affine_mm(layer: Layer, grid: Grid | None = None) -> np.ndarray | None:
+    """Return the (4, 4) matrix from voxels to mm (z, y, x); None for 2D or without lengths."""
+    axes = tuple(range(layer.ndim)) if grid is None else grid.spatial
+    units = [layer.units[axis] for axis in axes]
+    if len(axes) != 3 or not all(unit.is_compatible_with("mm") for unit in units):
         return None
-    to_mm = np.array([(1.0 * unit).to("mm").magnitude for unit in layer.units])
-    origin = np.asarray(layer.data_to_world((0.0, 0.0, 0.0)))
+    to_mm = np.array([(1.0 * unit).to("mm").magnitude for unit in units])
+    scale = np.asarray(layer.scale)[list(axes)] * to_mm
+    kept = _kept(layer).get("affine")
+    if kept is not None and np.allclose(np.linalg.norm(kept[:3, :3], axis=0), scale, rtol=1e-4):
+        return np.array(kept)
+    start = np.zeros(layer.ndim) if grid is None else grid.offset
+    origin = np.asarray(layer.data_to_world(start))
     matrix = np.eye(4)
-    for axis, corner in enumerate(np.eye(3)):
-        matrix[:3, axis] = (np.asarray(layer.data_to_world(corner)) - origin) * to_mm
-    matrix[:3, 3] = origin * to_mm
+    for column, axis in enumerate(axes):
+        step = start.copy()
+        step[axis] += 1
+        moved = np.asarray(layer.data_to_world(step)) - origin
+        matrix[:3, column] = moved[list(axes)] * to_mm
+    matrix[:3, 3] = origin[list(axes)] * to_mm
     return matrix
+
+
+def _kept(layer: Layer) -> dict[str, Any]:
+    """What `volume_to_layer` kept in the metadata, as plugins may replace it with anything."""
+    kept = layer.metadata.get(METADATA)
+    return {k: v for k, v in kept.items() if v is not None} if isinstance(kept, dict) else {}
 
 
 def grid_options(layer: Layer) -> dict[str, Any]:
     """Return the options that put a new layer on the grid of this one."""
+    kept = {k: v for k, v in _kept(layer).items() if k == "affine"}
     return {
         "scale": layer.scale,
         "translate": layer.translate,
@@ -85,36 +135,5 @@ def grid_options(layer: Layer) -> dict[str, Any]:
         "affine": layer.affine.affine_matrix,
         "units": layer.units,
         "axis_labels": layer.axis_labels,
+        "metadata": {METADATA: kept} if kept else {},
     }
-
-
-def box_on_slice(shapes: Shapes | None, image: Image) -> tuple[int, int, Box]:
-    """Read the last drawn shape as a box prompt.
-
-    Returns
-    -------
-    axis, index : int
-        The slice of `image` on which it was drawn; 0, 0 for a 2D image.
-    box_yxyx : tuple of 4 int
-        Half-open, in the order of the remaining axes, at least one pixel wide, perhaps reaching
-        beyond the image.
-
-    Raises
-    ------
-    ValueError
-        If nothing was drawn, or not within one slice.
-    """
-    if shapes is None or not len(shapes.data):
-        raise ValueError("no box yet; press Draw box and drag one around the object")
-    corners = np.array([image.world_to_data(shapes.data_to_world(c)) for c in shapes.data[-1]])
-    axis, index = 0, 0
-    if image.ndim == 3:
-        axis = int(np.argmin(np.ptp(corners, axis=0)))
-        if np.ptp(corners[:, axis]) > 0.5:
-            raise ValueError("the box is not in one slice; draw it in the 2D view")
-        index = int(np.floor(corners[:, axis].mean() + 0.5))
-        corners = np.delete(corners, axis, axis=1)
-    # napari puts pixel centres on integers, a half-open box counts from their edges
-    edges = np.floor(np.stack([corners.min(axis=0), corners.max(axis=0)]) + 1.0).astype(int)
-    (y0, x0), (y1, x1) = edges.tolist()
-    return axis, index, (y0, x0, max(y1, y0 + 1), max(x1, x0 + 1))
