@@ -8,12 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import stacksam
 from family_models import family_network
-from models import TINY
+from models import TINY, tiny_network
 from sam_models import tiny_sam
+from stacksam.cli import app
 from stacksam.core.errors import CheckpointError, StackSAMError
+from stacksam.sam.checkpoints import save_compact
 from stacksam.sam.model import build_compact
 from stacksam.sam.onnx_export import calibration_crops, draw_maps, export_onnx
 from stacksam.sam.onnx_model import load_onnx
@@ -205,6 +208,21 @@ def test_an_export_cannot_be_exported(folder, tmp_path):
     model = stacksam.load_model(folder, device="cpu")
     with pytest.raises(StackSAMError, match="a cannot be exported; choose a model with weights"):
         export_onnx(model, tmp_path / "b")
+
+
+def test_the_command_writes_a_model(tmp_path):
+    save_compact(tmp_path / "mein Möbel.safetensors", tiny_network(), TINY, {})
+    out = tmp_path / "für ONNX"
+    arguments = ["export", str(tmp_path / "mein Möbel.safetensors"), "--onnx", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "use it with --model" in result.stdout
+    assert stacksam.load_model(out, device="cpu").name == "für ONNX"
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("", encoding="utf-8")
+    refused = CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "full")])
+    assert refused.exit_code == 1
+    assert "holds other files" in refused.stderr
 
 
 def test_without_the_extra_it_is_named(monkeypatch, tmp_path):

@@ -12,11 +12,12 @@ import stacksam
 from stacksam.core.errors import CheckpointError, StackSAMError
 from stacksam.core.fields import paste_logits
 from stacksam.core.squashed_slice import squashed_slice
+from stacksam.core.windows import apply_window
 from stacksam.sam.families import load_network
 from stacksam.sam.predictor import FieldPrompts
 from stacksam.sam.video_models import VideoPredictor, preprocess_slice
 from stacksam.sam.video_weights import build_video_model, to_transformers
-from video_models import SIDE, small_network
+from video_models import SIDE, own_loop, small_network
 
 MANIFEST = Path(__file__).parent / "manifests" / "sam2.1_tiny.json"
 
@@ -218,3 +219,25 @@ def test_through_a_session(model, axis):
     assert result.complete
     np.testing.assert_array_equal(np.take(result.mask, index, axis), shown)
     assert result.mask.any((1, 2) if axis == 0 else (0, 1)).sum() >= 3
+
+
+@pytest.mark.parametrize("name", ["nuclei.tif", "abdomen_ct.nii.gz"])
+def test_a_session_on_the_samples_equals_transformers_loop(model, name):
+    sample = stacksam.read(Path(stacksam.__file__).parent / "sample_data" / name)
+    volume = stacksam.Volume(np.asarray(sample.data)[5:13], spacing_zyx=sample.spacing_zyx)
+    session = stacksam.Session(volume, model)
+    height, width = volume.plane_shape(0)
+    box = (0.2 * height, 0.3 * width, 0.6 * height, 0.8 * width)
+    session.add_box(1, 3, box)
+    mask = session.propagate(1).mask
+    images = (apply_window(volume.read_slice(i, 0), session.window) for i in range(8))
+    frames = torch.cat([preprocess_slice(image, SIDE) for image in images])
+    scale = torch.tensor([SIDE / width, SIDE / height], dtype=torch.float64)
+    corners = torch.tensor([[box[1], box[0]], [box[3], box[2]]], dtype=torch.float64) * scale
+    given = {"coords": corners.float()[None, None], "labels": torch.tensor([[[2, 3]]]).int()}
+    for index, (logits, _) in own_loop(frames, {3: given}).items():
+        values = torch.from_numpy(logits)[None, None]
+        expected = torch.nn.functional.interpolate(values, (height, width), mode="bilinear")
+        differ = (expected[0, 0].numpy() > 0) != mask[index]
+        assert differ.mean() < 1e-4, index  # where a logit is 0 but for rounding
+    assert mask.any((1, 2)).sum() >= 3

@@ -8,6 +8,7 @@ brush (or anything else that changes a slice, such as napari's own undo) becomes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class PreviewLayer:
     def __init__(self, desk: Desk, on_painted: Painted) -> None:
         self.desk = desk
         self.layer: Any = None
-        self.drawn = 0  # how often a slice on the screen was renewed
+        self.written, self.written_at = 0, 0.0  # how often the screen's slice was renewed, and when
         self._on_painted = on_painted
         self._volume = np.zeros(desk.grid.volume_shape, np.uint8)
         self._seen: tuple[Slice, np.ndarray] | None = None  # what was on the screen last
@@ -161,7 +162,8 @@ class PreviewLayer:
         try:
             self._remember()
             self.layer.refresh(thumbnail=False, extent=False, highlight=False)
-            self.drawn += 1
+            self.written += 1
+            self.written_at = perf_counter()
         finally:
             self._is_drawing = False
 
