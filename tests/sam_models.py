@@ -25,9 +25,11 @@ TINY_SAM = SamConfig(
 )
 
 
-@cache
 def tiny_sam() -> SamModel:
-    """Random weights everywhere, also where training starts from zeros; leave it as it is."""
+    """Random weights everywhere, also where training starts from zeros.
+
+    The same weights in a new network each time: a predictor changes its network's memory format.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_sam(TINY_SAM).eval()

@@ -221,7 +221,7 @@ class StopsAt:
     def __init__(self, predictor, absent_slices):
         self._predictor, self._absent = predictor, absent_slices
         self.asked = []
-        self.crop = predictor.crop
+        self.crop, self.model = predictor.crop, predictor.model
 
     def from_prompts(self, axis, index, prompts, neighbour=None):
         self.asked.append(index)

@@ -12,7 +12,7 @@ def tiny_config():
     return sam_models.TINY_SAM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def tiny_sam():
     return sam_models.tiny_sam()
 

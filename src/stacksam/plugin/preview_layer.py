@@ -134,6 +134,7 @@ class PreviewLayer:
             plane[is_free] = object_id
         if self.layer is None:
             self.open()
+            self._note()
         elif changed.any():
             self._renew(axis, index)
 
@@ -162,10 +163,13 @@ class PreviewLayer:
         try:
             self._remember()
             self.layer.refresh(thumbnail=False, extent=False, highlight=False)
-            self.written += 1
-            self.written_at = perf_counter()
+            self._note()
         finally:
             self._is_drawing = False
+
+    def _note(self) -> None:
+        self.written += 1
+        self.written_at = perf_counter()
 
     def _on_paint(self, event: Any) -> None:
         """One stroke: the slice on the screen, and others that a thick brush reached."""
