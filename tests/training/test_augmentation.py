@@ -12,6 +12,7 @@ from stacksam.training.augmentation import (
     deform,
     flip_and_turn,
     mix_colours,
+    spoil,
 )
 
 SEEDS = range(25)
@@ -116,3 +117,22 @@ def test_neighbour_logits_say_what_the_mask_says():
 def test_absent_neighbour_gives_negative_logits():
     logits = as_neighbour_logits(np.zeros((64, 64), bool), np.random.default_rng(0))
     assert (logits < 0).all()
+
+
+def test_spoiled_mask_keeps_half_and_gains_or_loses_beside_its_edge():
+    mask = disc((64, 64), (30, 34), 12)
+    spoiled = [spoil(mask, np.random.default_rng(s)) for s in SEEDS]
+    assert all(other.dtype == bool and other.shape == mask.shape for other in spoiled)
+    assert all(2 * (other & mask).sum() >= mask.sum() for other in spoiled)
+    assert any((other & ~mask).any() for other in spoiled)
+    assert any((mask & ~other).any() for other in spoiled)
+    near = disc((64, 64), (30, 34), 32)
+    assert not any((other & ~near).any() for other in spoiled)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_masks_without_an_edge_to_spoil(value):
+    mask = np.full((16, 16), value)
+    spoiled = spoil(mask, np.random.default_rng(0))
+    assert spoiled.shape == mask.shape
+    assert value or not spoiled.any()

@@ -113,6 +113,34 @@ def deform(
     return mask[at[0], at[1]], image[at[0], at[1]]
 
 
+def spoil(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A mask with a mistake to recover from: a bulge beside the object, or a part that is missing.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (S, S), bool
+
+    Returns
+    -------
+    spoiled : ndarray of shape (S, S), bool
+        At least half of the mask is kept.
+    """
+    edge = np.argwhere(mask & ~ndimage.binary_erosion(mask))
+    if not len(edge):
+        return mask
+    radius = np.sqrt(mask.sum() / np.pi)
+    spoiled = mask
+    for _ in range(int(rng.integers(1, 3))):
+        y, x = edge[rng.integers(len(edge))] + rng.normal(0, 0.2 * radius, 2)
+        height, width = radius * rng.uniform(0.2, 0.7, 2)
+        rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
+        patch = ((rows - y) / height) ** 2 + ((columns - x) / width) ** 2 < 1
+        changed = spoiled | patch if rng.random() < 0.65 else spoiled & ~patch
+        if 2 * (changed & mask).sum() >= mask.sum():
+            spoiled = changed
+    return spoiled
+
+
 def as_neighbour_logits(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Logits (S, S) such as a decoder might have given for this mask, at times vague ones."""
     sigma = rng.uniform(0.5, 2.5) if rng.random() < 0.5 else rng.uniform(2.5, 8.0)

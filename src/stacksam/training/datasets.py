@@ -31,6 +31,7 @@ from stacksam.training.augmentation import (
     deform,
     flip_and_turn,
     mix_colours,
+    spoil,
 )
 from stacksam.training.packing import PackedItem
 
@@ -39,6 +40,9 @@ SMALLEST_OBJECT = 25
 
 KINDS = ("box", "click", "clicks", "scribble", "neighbour")
 KIND_SHARES = (0.32, 0.34, 0.07, 0.05, 0.22)
+
+SPOILED_SHARE = 0.3
+"""Of the masks of neighbouring slices: with mistakes, as a model may hand them on."""
 
 COMPLETE_LABELS = (
     "dsb2018_nuclei",
@@ -239,6 +243,8 @@ class SampleSource:
                 (known, known_image), truth = moved, np.zeros_like(known)
         elif kind == "neighbour" and rng.random() < 0.4:
             known, _ = deform(known, known_image, rng)  # a copy of it must not be good enough
+        if kind == "neighbour" and rng.random() < SPOILED_SHARE:
+            known = spoil(known, rng)
         made = PromptedObject(_halve(truth), kind)
         if kind == "neighbour":
             made.logits = as_neighbour_logits(_halve(known), rng)
