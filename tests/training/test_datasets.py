@@ -159,3 +159,26 @@ def test_batch_is_padded_to_the_longest(samples):
         assert batch["logits"][i].any() == (o.logits is not None)
         assert KINDS[batch["kind"][i]] == o.kind
     assert batch["points"].dtype == batch["labels"].dtype == np.float32
+
+
+def test_two_slices_drawn_together_show_the_same_objects(source):
+    twos = [source.draw_two((6, seed)) for seed in range(60)]
+    assert all(len(two) == 2 and not two[0].follows for two in twos)
+    following = [two for two in twos if two[1].follows]
+    assert 5 < len(following) < 60
+    for first, second in following:
+        assert first.image.shape == second.image.shape
+        assert not np.array_equal(first.image, second.image)
+        for before, after in zip(first.objects, second.objects, strict=True):
+            assert before.truth.any()
+            assert after.kind == "neighbour"
+            assert after.context is not None
+            near = (after.logits > 0) & (before.truth > 0)
+            assert near.any() or after.logits.max() <= 0
+    again = source.draw_two((6, 0))
+    assert all(equal(a, b) for a, b in zip(again, twos[0], strict=True))
+
+
+def test_batch_tells_which_objects_follow(source):
+    two = next(t for t in (source.draw_two((6, s)) for s in range(60)) if t[1].follows)
+    assert collate(two)["follows"].tolist() == [False, False, True, True]

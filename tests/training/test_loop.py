@@ -11,6 +11,7 @@ from models import TINY, tiny_network
 from pack_support import FILES, items_of
 from stacksam.core.errors import CheckpointError
 from stacksam.sam.checkpoints import load_compact
+from stacksam.sam.prompt_encoder import PADDING
 from stacksam.training.config import TrainConfig, load_config
 from stacksam.training.datasets import KINDS, SampleSource, collate
 from stacksam.training.loop import Trainer, learning_rate, play_rounds, train
@@ -220,3 +221,44 @@ def test_only_single_clicks_are_ambiguous_and_absent_objects_are_not_corrected(b
     clicked = batch["kind"] == KINDS.index("click")
     assert clicked.any()
     rounds[1].total.backward()
+
+
+def test_masks_are_handed_on_to_the_slice_that_follows(batch, monkeypatch):
+    batch["follows"][2:4] = True  # the second sample after the first
+    monkeypatch.setattr("stacksam.training.loop.LEAST_HANDED", 0.0)
+    model, seen = tiny_network(), []
+    decode = model.decode
+
+    def spy(embedding, points, **options):
+        seen.append((points, options))
+        return decode(embedding, points, **options)
+
+    model.decode = spy
+    before = batch["context"].clone()
+    rounds = play_rounds(model, batch, 2, np.random.default_rng(0))
+    (_, labels), options = seen[1]
+    assert torch.equal(options["masks"][2:4, 0], rounds[0].logits[:2])
+    assert options["is_neighbour"][2:4].all()
+    assert (labels[2:4, -1] == PADDING).all()
+    assert not torch.equal(options["context"][2:4], before[2:4])
+    assert torch.equal(options["context"][4:], before[4:])
+    assert torch.equal(batch["context"], before)
+
+
+def test_masks_of_something_else_are_not_handed_on(batch, monkeypatch):
+    plain = play_rounds(tiny_network(), batch, 2, np.random.default_rng(0))
+    batch["follows"][2:4] = True
+    monkeypatch.setattr("stacksam.training.loop.LEAST_HANDED", 1.1)
+    rounds = play_rounds(tiny_network(), batch, 2, np.random.default_rng(0))
+    assert torch.equal(rounds[1].logits, plain[1].logits)
+
+
+def test_absent_objects_that_follow_learn_to_be_absent(batch, monkeypatch):
+    monkeypatch.setattr("stacksam.training.loop.LEAST_HANDED", 0.0)
+    batch["follows"][2:4] = True
+    batch["truth"][2:4] = 0
+    losses = []
+    for follows in (True, False):
+        batch["follows"][2:4] = follows
+        losses.append(play_rounds(tiny_network(), batch, 2, np.random.default_rng(0))[1].total)
+    assert losses[0] != losses[1]

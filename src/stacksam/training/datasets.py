@@ -41,6 +41,9 @@ SMALLEST_OBJECT = 25
 KINDS = ("box", "click", "clicks", "scribble", "neighbour")
 KIND_SHARES = (0.32, 0.34, 0.07, 0.05, 0.22)
 
+SEQUENCE_SHARE = 0.8
+"""Of two slices drawn together: the model's own mask of the first is handed to the second."""
+
 SPOILED_SHARE = 0.3
 """Of the masks of neighbouring slices: with mistakes, as a model may hand them on."""
 
@@ -82,11 +85,16 @@ class PromptedObject:
 
 @dataclass
 class Sample:
-    """A field's image (S, S) in [0, 1] and its prompted objects."""
+    """A field's image (S, S) in [0, 1] and its prompted objects.
+
+    Where it `follows`, it shows the next slice of the sample before it: the same field, and the
+    same objects in the same order, so that what is predicted there can be handed on.
+    """
 
     image: np.ndarray
     objects: list[PromptedObject]
     dataset: str
+    follows: bool = False
 
 
 @dataclass
@@ -132,14 +140,28 @@ class SampleSource:
 
     def draw(self, seed: tuple[int, ...], *, is_augmented: bool = True) -> Sample:
         """The sample of a seed."""
-        rng = np.random.default_rng(seed)
+        return self._draw(np.random.default_rng(seed), 0.0, is_augmented)[-1]
+
+    def draw_two(self, seed: tuple[int, ...], *, is_augmented: bool = True) -> list[Sample]:
+        """Two samples of a seed; often the second follows the first."""
+        samples = self._draw(np.random.default_rng(seed), SEQUENCE_SHARE, is_augmented)
+        return samples if len(samples) == 2 else [*samples, self.draw((*seed, 1))]
+
+    def _draw(
+        self, rng: np.random.Generator, sequence_share: float, is_augmented: bool
+    ) -> list[Sample]:
+        """A sample, or two slices of a stack one after the other."""
         for _ in range(100):
             index = int(rng.choice(len(self.items), p=self._weights))
             chosen = self._choose_slice(index, rng, is_augmented)
-            if chosen is not None:
-                sample = self._make_sample(self.items[index].dataset, chosen, rng, is_augmented)
-                if sample.objects:
-                    return sample
+            if chosen is None:
+                continue
+            is_sequence = chosen.is_pair and sequence_share > 0 and rng.random() < sequence_share
+            samples = self._make_samples(
+                self.items[index].dataset, chosen, is_sequence, rng, is_augmented
+            )
+            if samples[-1].objects:
+                return samples
         raise ValueError("no object of at least 25 pixels was found in 100 tries; check the labels")
 
     def _objects_of(self, index: int) -> list[tuple[int, tuple[slice, ...]]]:
@@ -184,9 +206,14 @@ class SampleSource:
             is_pair,
         )
 
-    def _make_sample(
-        self, dataset: str, chosen: _Slice, rng: np.random.Generator, is_augmented: bool
-    ) -> Sample:
+    def _make_samples(
+        self,
+        dataset: str,
+        chosen: _Slice,
+        is_sequence: bool,
+        rng: np.random.Generator,
+        is_augmented: bool,
+    ) -> list[Sample]:
         size = self.input_size
         place = _choose_field(chosen, rng, is_augmented)
         arrays = [
@@ -203,16 +230,22 @@ class SampleSource:
         masks = [mask, *_other_masks(known_labels, mask, self.objects_per_image - 1, rng)]
         while len(masks) < self.objects_per_image:
             masks.append(mask)
-        objects = []
+        shown = (dataset, (image, known_image), (labels, known_labels))
+        first = (dataset, (known_image, known_image), (known_labels, known_labels))
+        found: list[list[PromptedObject]] = []
         for known in masks:
-            made = self._prompt(
-                dataset, (image, known_image), (labels, known_labels), known, chosen.is_pair, rng
-            )
-            if made is not None:
-                objects.append(made)
-        if objects:  # a fixed number per sample keeps batches simple
-            objects = [objects[i % len(objects)] for i in range(self.objects_per_image)]
-        return Sample(image, objects, dataset)
+            made = [self._prompt(*shown, known, chosen.is_pair, rng, is_handed=is_sequence)]
+            if is_sequence:
+                made.insert(0, self._prompt(*first, known, False, rng))
+            if all(made):
+                found.append([m for m in made if m is not None])
+        # a fixed number per sample keeps batches simple
+        found = [found[i % len(found)] for i in range(self.objects_per_image)] if found else []
+        images = [known_image, image] if is_sequence else [image]
+        return [
+            Sample(seen, [made[i] for made in found], dataset, follows=i == 1)
+            for i, seen in enumerate(images)
+        ]
 
     def _prompt(
         self,
@@ -222,6 +255,8 @@ class SampleSource:
         known: np.ndarray,
         is_pair: bool,
         rng: np.random.Generator,
+        *,
+        is_handed: bool = False,
     ) -> PromptedObject | None:
         """Prompts for the object that is `known` on the second of the two slices."""
         (image, known_image), (labels, known_labels) = images, slice_labels
@@ -231,7 +266,7 @@ class SampleSource:
         if truth is None:
             return None
         kind = str(rng.choice(KINDS, p=KIND_SHARES))
-        if is_pair and (rng.random() < 0.75 or truth.sum() < SMALLEST_OBJECT):
+        if is_handed or (is_pair and (rng.random() < 0.75 or truth.sum() < SMALLEST_OBJECT)):
             kind = "neighbour"
         if kind == "neighbour" and not is_pair:
             moved = None
@@ -447,8 +482,8 @@ def collate(samples: list[Sample]) -> dict[str, np.ndarray]:
     -------
     batch : dict
         image (B, 1, S, S), truth (N, h, w), points (N, P, 2), labels (N, P), logits (N, 1, h, w),
-        context (N, CONTEXT_MAPS, h, w), is_neighbour (N,), kind (N,) as index into `KINDS`;
-        N = B * objects per image.
+        context (N, CONTEXT_MAPS, h, w), is_neighbour (N,), kind (N,) as index into `KINDS`,
+        follows (N,) whether it is an object of the sample before; N = B * objects per image.
     """
     objects = [o for sample in samples for o in sample.objects]
     longest = max(1, *(len(o.labels) for o in objects))
@@ -473,4 +508,5 @@ def collate(samples: list[Sample]) -> dict[str, np.ndarray]:
         "context": context,
         "is_neighbour": np.array([o.logits is not None for o in objects]),
         "kind": np.array([KINDS.index(o.kind) for o in objects]),
+        "follows": np.array([sample.follows for sample in samples for _ in sample.objects]),
     }

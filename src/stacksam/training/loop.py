@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from stacksam.core.errors import CheckpointError
 from stacksam.core.simulated_prompts import corrective_click
+from stacksam.propagation.appearance import Appearance, context_maps
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.model import PromptableModel, build_compact
 from stacksam.sam.prompt_encoder import NEGATIVE, PADDING, POSITIVE
@@ -31,6 +32,9 @@ from stacksam.training.packing import pack, read_pack
 
 Progress = Callable[[str], None]
 VALIDATION_SEED = 7_000_000
+
+LEAST_HANDED = 0.4
+"""IoU that a mask must have to be handed on to the next slice in training."""
 
 
 def train(
@@ -120,10 +124,9 @@ class Trainer:
         """Batches of the steps, drawn one ahead in a thread."""
 
         def draw(step: int) -> dict[str, Tensor]:
-            seed = self.config.train.seed
-            samples = [
-                self.source.draw((seed, step, i)) for i in range(self.config.train.images_per_step)
-            ]
+            seed, count = self.config.train.seed, self.config.train.images_per_step
+            twos = [self.source.draw_two((seed, step, i)) for i in range((count + 1) // 2)]
+            samples = [sample for two in twos for sample in two][:count]
             return {k: torch.from_numpy(v) for k, v in collate(samples).items()}
 
         with ThreadPoolExecutor(1) as pool:
@@ -248,8 +251,9 @@ def play_rounds(
     repeats = len(batch["truth"]) // len(batch["image"])
     embedding = _repeat(embedding, repeats)
     points, labels, logits = batch["points"], batch["labels"], batch["logits"]
-    is_neighbour, truth = batch["is_neighbour"], batch["truth"]
+    is_neighbour, truth, context = batch["is_neighbour"], batch["truth"], batch["context"]
     weight = torch.ones(len(truth), device=truth.device)
+    is_handed = is_neighbour
     is_ambiguous = batch["kind"] == KINDS.index("click")
     played: list[RoundLoss] = []
     for number in range(rounds):
@@ -258,21 +262,45 @@ def play_rounds(
             (points, labels),
             masks=logits,
             is_neighbour=is_neighbour,
-            context=batch["context"],
+            context=context,
         )
-        is_handed = is_neighbour if number == 0 else torch.zeros_like(is_neighbour)
         played.append(round_loss(output, truth, is_ambiguous, is_handed, weight))
         if number + 1 == rounds:
             break
         clicks, click_labels = _correct(played[-1].logits, truth)
-        points = torch.cat([points, clicks[:, None]], 1)
-        labels = torch.cat([labels, click_labels[:, None]], 1)
         keep = torch.from_numpy(rng.random(len(truth)) < 0.4).to(truth.device) & is_neighbour
         logits = torch.where(keep[:, None, None, None], logits, played[-1].logits[:, None])
         is_neighbour = keep
         is_ambiguous = torch.zeros_like(is_ambiguous)
         weight = (truth.flatten(1).amax(1) > 0.5).float()  # nobody corrects an absent object
+        is_handed = torch.zeros_like(is_neighbour)
+        if number == 0 and bool(batch["follows"].any()):
+            is_handed, handed, context = _hand_on(batch, played[-1], repeats)
+            logits = torch.where(is_handed[:, None, None, None], handed, logits)
+            is_neighbour = is_neighbour | is_handed
+            weight = torch.where(is_handed, torch.ones_like(weight), weight)
+            click_labels = click_labels.masked_fill(is_handed, PADDING)
+        points = torch.cat([points, clicks[:, None]], 1)
+        labels = torch.cat([labels, click_labels[:, None]], 1)
     return played
+
+
+def _hand_on(
+    batch: dict[str, Tensor], before: RoundLoss, repeats: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The model's own masks of the slices before: which objects get one, logits, context maps.
+
+    Masks that found something else are not handed on: nobody could tell what is asked for.
+    """
+    handed, iou = before.logits.roll(repeats, 0), before.iou.roll(repeats, 0)
+    is_handed = batch["follows"] & (iou >= LEAST_HANDED)
+    context = batch["context"].clone()
+    for i in torch.nonzero(is_handed)[:, 0].tolist():
+        image, known = (batch["image"][i // repeats - k, 0].cpu().numpy() for k in (0, 1))
+        logits = handed[i].cpu().numpy()
+        maps = context_maps(image, known, Appearance.of(known, logits), len(logits))
+        context[i] = torch.from_numpy(maps).to(context.device)
+    return is_handed, handed[:, None], context
 
 
 def _correct(logits: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -311,7 +339,12 @@ def _figures(batch: dict[str, Tensor], rounds: list[RoundLoss]) -> dict[str, flo
         chosen = (batch["kind"] == number) & is_present
         if chosen.any():
             figures[kind] = float(rounds[0].iou[chosen].mean())
+        chosen &= ~batch["follows"]
+        if chosen.any():
             figures[f"{kind}_corrected"] = float(rounds[-1].iou[chosen].mean())
+    chosen = batch["follows"] & is_present
+    if chosen.any() and len(rounds) > 1:
+        figures["handed_on"] = float(rounds[1].iou[chosen].mean())
     is_handed = batch["is_neighbour"]
     for name, chosen in (("absent", is_handed & ~is_present), ("present", is_handed & is_present)):
         if chosen.any():
