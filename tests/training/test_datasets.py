@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models import disc, overlap
 from pack_support import items_of
 from stacksam.core.masks import box_of
 from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
@@ -182,3 +183,24 @@ def test_two_slices_drawn_together_show_the_same_objects(source):
 def test_batch_tells_which_objects_follow(source):
     two = next(t for t in (source.draw_two((6, s)) for s in range(60)) if t[1].follows)
     assert collate(two)["follows"].tolist() == [False, False, True, True]
+
+
+def test_masks_from_further_back_fit_the_slice_less(monkeypatch):
+    monkeypatch.setattr("stacksam.training.datasets.SPOILED_SHARE", 0.0)
+    fits = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr("stacksam.training.datasets.STALE_SHARE", share)
+        source = SampleSource([item_of_a_cone()], input_size=SIZE, objects_per_image=1)
+        drawn = [source.draw((7, seed), is_augmented=False).objects[0] for seed in range(80)]
+        handed = [o for o in drawn if o.logits is not None and o.truth.any()]
+        fits.append(np.mean([overlap(o.logits > 0, o.truth > 0.5) for o in handed]))
+    assert fits[1] < fits[0] - 0.03
+
+
+def item_of_a_cone():
+    labels = np.zeros((20, 96, 96), np.uint8)
+    for z in range(2, 18):
+        labels[z][disc((96, 96), (48, 48), 6 + 1.8 * z)] = 1
+    return PackedItem(
+        "cone", "train", labels * np.uint8(150) + np.uint8(40), labels, (1.0, 1.0, 1.0)
+    )

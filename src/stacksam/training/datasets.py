@@ -44,6 +44,9 @@ KIND_SHARES = (0.32, 0.34, 0.07, 0.05, 0.22)
 SEQUENCE_SHARE = 0.8
 """Of two slices drawn together: the model's own mask of the first is handed to the second."""
 
+STALE_SHARE = 0.35
+"""Of the masks of neighbouring slices: of a slice further back, as a front that lags hands on."""
+
 SPOILED_SHARE = 0.3
 """Of the masks of neighbouring slices: with mistakes, as a model may hand them on."""
 
@@ -105,6 +108,7 @@ class _Slice:
     known_image: np.ndarray
     labels: np.ndarray
     known_labels: np.ndarray
+    older_labels: np.ndarray  # of a slice further back than the known one
     mask: np.ndarray  # of the object on the known slice
     aspect: float
     is_pair: bool
@@ -189,6 +193,7 @@ class SampleSource:
         mask = _choose_piece(known_labels == label, rng)
         if mask is None:
             return None
+        older = known + int(np.sign(known - shown)) * int(rng.integers(1, 7)) if is_pair else known
         images = [np.take(item.image, k, axis) for k in (shown, known)]
         if item.window is not None:
             window = item.window
@@ -201,6 +206,7 @@ class SampleSource:
             known_image,
             np.take(item.labels, shown, axis),
             known_labels,
+            np.take(item.labels, int(np.clip(older, start, stop - 1)), axis),
             mask,
             _pixel_aspect(item, axis),
             is_pair,
@@ -221,17 +227,18 @@ class SampleSource:
             crop_image(chosen.known_image, place, size) / np.float32(255),
             crop_labels(chosen.labels, place, size),
             crop_labels(chosen.known_labels, place, size),
+            crop_labels(chosen.older_labels, place, size),
             crop_labels(chosen.mask, place, size),
         ]
         if is_augmented:
             arrays = flip_and_turn(arrays, rng)
             arrays[:2] = change_contrast(arrays[:2], rng)
-        image, known_image, labels, known_labels, mask = arrays
+        image, known_image, labels, known_labels, older_labels, mask = arrays
         masks = [mask, *_other_masks(known_labels, mask, self.objects_per_image - 1, rng)]
         while len(masks) < self.objects_per_image:
             masks.append(mask)
-        shown = (dataset, (image, known_image), (labels, known_labels))
-        first = (dataset, (known_image, known_image), (known_labels, known_labels))
+        shown = (dataset, (image, known_image), (labels, known_labels, older_labels))
+        first = (dataset, (known_image, known_image), (known_labels,) * 3)
         found: list[list[PromptedObject]] = []
         for known in masks:
             made = [self._prompt(*shown, known, chosen.is_pair, rng, is_handed=is_sequence)]
@@ -251,15 +258,15 @@ class SampleSource:
         self,
         dataset: str,
         images: tuple[np.ndarray, np.ndarray],
-        slice_labels: tuple[np.ndarray, np.ndarray],
+        slice_labels: tuple[np.ndarray, np.ndarray, np.ndarray],
         known: np.ndarray,
         is_pair: bool,
         rng: np.random.Generator,
         *,
         is_handed: bool = False,
     ) -> PromptedObject | None:
-        """Prompts for the object that is `known` on the second of the two slices."""
-        (image, known_image), (labels, known_labels) = images, slice_labels
+        """Prompts for the object that is `known` on the second of the slices."""
+        (image, known_image), (labels, known_labels, older_labels) = images, slice_labels
         if known.sum() < SMALLEST_OBJECT:
             return None
         truth = _continuation(labels, known_labels, known) if is_pair else known
@@ -276,6 +283,10 @@ class SampleSource:
                 known, known_image = deform(known, known_image, rng)
             else:
                 (known, known_image), truth = moved, np.zeros_like(known)
+        elif kind == "neighbour" and rng.random() < STALE_SHARE:
+            older = _continuation(older_labels, known_labels, known)
+            if older is not None and older.sum() >= SMALLEST_OBJECT:
+                known = older
         elif kind == "neighbour" and rng.random() < 0.4:
             known, _ = deform(known, known_image, rng)  # a copy of it must not be good enough
         if kind == "neighbour" and rng.random() < SPOILED_SHARE:
