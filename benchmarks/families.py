@@ -1,17 +1,23 @@
 """Largest differences between our networks and their published code, same random weights.
 
-MobileSAM, EfficientSAM Ti and S, SAM-Med2D, MedSAM: `--references` names a folder with checkouts of
-their repositories under these names; what is missing there is left out and said. Small stubs stand
-in for the few functions that their code takes from timm and torchvision.
+SAM ViT-B, L and H, MobileSAM, EfficientSAM Ti and S, SAM-Med2D, MedSAM: the published network's
+random weights are written to a file, which `stacksam.load_model` loads by what it holds, and both
+see the same pixels and prompts. `--references` names a folder with checkouts of the repositories
+under these names; what is missing there is left out and said. Small stubs stand in for the few
+functions that their code takes from timm.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
 import sys
+import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,31 +25,42 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stacksam.sam.families import load_state
-from stacksam.sam.official import SamConfig, normalize_pixels
+import stacksam
+from stacksam.sam.official import SAM_CONFIGS, SamConfig, normalize_pixels
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from reference import Differences
 
-Comparison = Callable[[Path, int], dict[str, float]]
 
+@dataclass(frozen=True)
+class Run:
+    """What every comparison is given.
 
-class Manifests:
-    """Where lists of names and shapes go, and under which name the next one."""
+    Attributes
+    ----------
+    name : str
+        Of the comparison.
+    folder : Path
+        The checkout.
+    seed : int
+    manifests : str
+        See `measure`.
+    """
 
-    folder: Path | None = None
-    name = ""
+    name: str
+    folder: Path
+    seed: int
+    manifests: str = ""
 
-    @classmethod
-    def write(cls, state: dict[str, Tensor]) -> None:
-        """Write the names and shapes of a state, one per line."""
-        if cls.folder is None:
-            return
-        lines = [f"{json.dumps(k)}: {list(v.shape)}" for k, v in sorted(state.items())]
-        cls.folder.mkdir(parents=True, exist_ok=True)
-        text = "{\n" + ",\n".join(lines) + "\n}\n"
-        (cls.folder / f"{cls.name}.json").write_text(text, encoding="utf-8")
+    def load(self, state: dict[str, Tensor], file_name: str) -> Any:
+        """Our network with published weights, through the one call that loads every model."""
+        if self.manifests:
+            write_manifest(state, Path(self.manifests) / f"{self.name}.json")
+        with tempfile.TemporaryDirectory() as folder:
+            torch.save(state, Path(folder) / file_name)
+            model = stacksam.load_model(Path(folder) / file_name, device="cpu", dtype="float32")
+        return model.network
 
 
 def measure(
@@ -54,7 +71,7 @@ def measure(
     Parameters
     ----------
     references : str
-        Folder with the checkouts MobileSAM, EfficientSAM, SAM-Med2D and MedSAM.
+        Folder with the checkouts segment-anything, MobileSAM, EfficientSAM, SAM-Med2D and MedSAM.
     models : str
         Names of `COMPARISONS` with commas between them, or "all".
     seed : int
@@ -63,27 +80,44 @@ def measure(
         compare with ours; `tests/sam/manifests` was written this way.
     """
     figures: dict[str, float] = {}
-    Manifests.folder = Path(manifests) if manifests else None
     for name in COMPARISONS if models == "all" else models.split(","):
-        folder, compare = COMPARISONS[name]
-        path = Path(references) / folder
-        if not path.is_dir():
-            print(f"  {name}: left out, there is no checkout {folder} in {references}", flush=True)
+        checkout, compare = COMPARISONS[name]
+        run = Run(name, Path(references) / checkout, seed, manifests)
+        if not run.folder.is_dir():
+            print(
+                f"  {name}: left out, there is no checkout {checkout} in {references}", flush=True
+            )
             continue
         torch.manual_seed(seed)
         with torch.inference_mode():
-            Manifests.name = name
-            found = compare(path, seed)
+            found = compare(run)
+        gc.collect()
         for figure, value in found.items():
             figures[f"{name}_{figure}"] = value
             print(f"  {name} {figure}: {value:.3g}", flush=True)
     return figures
 
 
-def compare_mobile_sam(folder: Path, seed: int) -> dict[str, float]:
+def write_manifest(state: dict[str, Tensor], path: Path) -> None:
+    """Write the names and shapes of a state, one per line."""
+    lines = [f"{json.dumps(k)}: {list(v.shape)}" for k, v in sorted(state.items())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def compare_published_sam(run: Run, config: SamConfig) -> dict[str, float]:
+    """segment-anything's networks."""
+    modeling = import_from(
+        run.folder / "segment_anything" / "modeling", "segment_anything_modeling"
+    )
+    encoder = vit_encoder(modeling, config)
+    return compare_sam(run, config, modeling, encoder, f"sam_{config.name}.pth")
+
+
+def compare_mobile_sam(run: Run) -> dict[str, float]:
     """MobileSAM's `build_sam_vit_t`."""
     stub_timm()
-    modeling = import_from(folder / "mobile_sam" / "modeling", "mobile_sam_modeling")
+    modeling = import_from(run.folder / "mobile_sam" / "modeling", "mobile_sam_modeling")
     encoder = modeling.TinyViT(
         img_size=1024,
         embed_dims=[64, 128, 160, 320],
@@ -92,26 +126,33 @@ def compare_mobile_sam(folder: Path, seed: int) -> dict[str, float]:
         window_sizes=[7, 7, 14, 7],
         drop_path_rate=0.0,
     )
-    return compare_sam(SamConfig(), modeling, encoder, seed)
+    return compare_sam(run, SamConfig(), modeling, encoder, "mobile_sam.pt")
 
 
-def compare_sam_med2d(folder: Path, seed: int) -> dict[str, float]:
+def compare_sam_med2d(run: Run) -> dict[str, float]:
     """SAM-Med2D's ViT-B with adapters at 256 x 256."""
-    modeling = import_from(folder / "segment_anything" / "modeling", "sam_med2d_modeling")
+    modeling = import_from(run.folder / "segment_anything" / "modeling", "sam_med2d_modeling")
     config = SamConfig(image_size=256)
     encoder = vit_encoder(modeling, config, adapter_train=True)
-    return compare_sam(config, modeling, encoder, seed)
+    return compare_sam(run, config, modeling, encoder, "sam-med2d_b.pth")
 
 
-def compare_medsam(folder: Path, seed: int) -> dict[str, float]:
+def compare_medsam(run: Run) -> dict[str, float]:
     """MedSAM's ViT-B, on intensities in [0, 1]."""
-    modeling = import_from(folder / "segment_anything" / "modeling", "medsam_modeling")
+    modeling = import_from(run.folder / "segment_anything" / "modeling", "medsam_modeling")
     config = SamConfig()
-    return compare_sam(config, modeling, vit_encoder(modeling, config), seed, family="medsam")
+    encoder = vit_encoder(modeling, config)
+    return compare_sam(run, config, modeling, encoder, "medsam_vit_b.pth", is_normalized=False)
 
 
 def compare_sam(
-    config: SamConfig, modeling: ModuleType, encoder: nn.Module, seed: int, family: str = ""
+    run: Run,
+    config: SamConfig,
+    modeling: ModuleType,
+    encoder: nn.Module,
+    file_name: str,
+    *,
+    is_normalized: bool = True,
 ) -> dict[str, float]:
     """A network with SAM's prompt encoder and mask decoder, from pixels to logits."""
     side, grid = config.image_size, config.image_size // 16
@@ -132,10 +173,10 @@ def compare_sam(
         ),
     )
     state = randomized(vars(theirs))
-    ours = load_state(state, family)
-    points, labels, box, mask = prompts(side, seed)
-    pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
-    image = pixels if family == "medsam" else normalize_pixels(255 * pixels)
+    ours = run.load(state, file_name)
+    points, labels, box, mask = prompts(side, run.seed)
+    pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(run.seed))
+    image = normalize_pixels(255 * pixels) if is_normalized else pixels
     embedding, their_embedding = ours.encode(pixels), encoder.eval()(image)
     found = Differences()
     found.add("embedding", embedding.image_embedding, their_embedding)
@@ -155,15 +196,15 @@ def compare_sam(
     return found.figures
 
 
-def compare_efficient_sam(folder: Path, seed: int, dim: int, heads: int) -> dict[str, float]:
+def compare_efficient_sam(run: Run, dim: int, heads: int) -> dict[str, float]:
     """EfficientSAM, from pixels to logits."""
-    package = import_from(folder / "efficient_sam", "efficient_sam_package")
+    package = import_from(run.folder / "efficient_sam", "efficient_sam_package")
     module = importlib.import_module(f"{package.__name__}.efficient_sam")
     theirs = module.build_efficient_sam(dim, heads).eval()
     state = randomized({"": theirs})
-    ours = load_state(state)
-    points, labels, box, _ = prompts(1024, seed)
-    pixels = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(seed))
+    ours = run.load(state, f"{run.name}.pt")
+    points, labels, box, _ = prompts(1024, run.seed)
+    pixels = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(run.seed))
     embedding, their_embedding = ours.encode(pixels), theirs.get_image_embeddings(pixels)
     found = Differences()
     found.add("embedding", embedding.image_embedding, their_embedding)
@@ -184,10 +225,14 @@ def compare_efficient_sam(folder: Path, seed: int, dim: int, heads: int) -> dict
     return found.figures
 
 
-COMPARISONS: dict[str, tuple[str, Comparison]] = {
+COMPARISONS: dict[str, tuple[str, Callable[[Run], dict[str, float]]]] = {
+    **{
+        f"sam_{name}": ("segment-anything", partial(compare_published_sam, config=config))
+        for name, config in SAM_CONFIGS.items()
+    },
     "mobile_sam": ("MobileSAM", compare_mobile_sam),
-    "efficient_sam_ti": ("EfficientSAM", lambda f, s: compare_efficient_sam(f, s, 192, 3)),
-    "efficient_sam_s": ("EfficientSAM", lambda f, s: compare_efficient_sam(f, s, 384, 6)),
+    "efficient_sam_ti": ("EfficientSAM", partial(compare_efficient_sam, dim=192, heads=3)),
+    "efficient_sam_s": ("EfficientSAM", partial(compare_efficient_sam, dim=384, heads=6)),
     "sam_med2d": ("SAM-Med2D", compare_sam_med2d),
     "medsam": ("MedSAM", compare_medsam),
 }
@@ -195,7 +240,7 @@ COMPARISONS: dict[str, tuple[str, Comparison]] = {
 
 
 def vit_encoder(modeling: ModuleType, config: SamConfig, **options: Any) -> nn.Module:
-    """The published image encoder of a ViT-B."""
+    """The published image encoder of a SAM."""
     return modeling.ImageEncoderViT(
         img_size=config.image_size,
         embed_dim=config.embed_dim,
@@ -222,7 +267,6 @@ def randomized(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
                 value += noise.abs() if name.endswith("running_var") else noise
             state[f"{part}.{name}".lstrip(".")] = value
         module.train().eval()  # MobileSAM keeps a copy of its biases while evaluating
-    Manifests.write(state)
     return state
 
 

@@ -1,15 +1,19 @@
-"""Memory propagation with SAM 2.1's official sizes and random weights, against two other loops.
+"""Memory propagation with official sizes and random weights, against two other loops.
 
-Against transformers' own video loop on the same slices of the shipped nuclei, and, where
-`--references` holds a checkout called sam2, transformers' network against the publisher's with the
-same weights (its package needs hydra and iopath only to be imported; stubs stand in).
+Through a `Session` against transformers' own video loop on the same slices of the shipped nuclei,
+and, where `--references` holds the publisher's checkout (sam2, MedSAM2 or EdgeTAM), the publisher's
+network against transformers' with the same weights (hydra and iopath are needed by their packages
+only to be imported; stubs stand in). EdgeTAM needs timm.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,18 +24,33 @@ import torch.nn.functional as F
 
 import stacksam
 from stacksam.core.prompts import BoxPrompt, PromptSet
-from stacksam.core.windows import apply_window, resolve_window
-from stacksam.propagation import SlicePredictor, make_plan
+from stacksam.core.windows import apply_window
+from stacksam.propagation import make_plan
 from stacksam.propagation.memory import run_memory_plan
+from stacksam.sam.edgetam_weights import edgetam_config
 from stacksam.sam.video_models import VideoPredictor, preprocess_slice
-from stacksam.sam.video_weights import BLOCKS, _config_of, build_video_model
+from stacksam.sam.video_weights import _config_of, build_video_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from families import write_manifest
 from reference import Differences
 
 BOX = (10.0, 10.0, 60.0, 60.0)
 WIDTHS = {"tiny": (96, 12), "small": (96, 16), "base-plus": (112, 24), "large": (144, 48)}
+
+PUBLISHERS = {
+    ("tiny", 1024): ("sam2", "configs/sam2.1/sam2.1_hiera_t.yaml"),
+    ("small", 1024): ("sam2", "configs/sam2.1/sam2.1_hiera_s.yaml"),
+    ("base-plus", 1024): ("sam2", "configs/sam2.1/sam2.1_hiera_b+.yaml"),
+    ("large", 1024): ("sam2", "configs/sam2.1/sam2.1_hiera_l.yaml"),
+    ("tiny", 512): ("MedSAM2", "configs/sam2.1_hiera_t512.yaml"),
+    ("edgetam", 1024): ("EdgeTAM", "configs/edgetam.yaml"),
+}
+"""Checkout and configuration by size and side of the input."""
+
+PACKAGES = ("sam2", "efficient_track_anything")
+"""Imported from a checkout without what its first file imports."""
 
 
 def measure(
@@ -40,28 +59,36 @@ def measure(
     slices: int = 5,
     seed: int = 0,
     references: str = "../references",
+    manifests: str = "",
 ) -> dict[str, float]:
     """Largest differences, slices with a mask, seconds per slice.
 
     Parameters
     ----------
     size : str
-        tiny, small, base-plus or large.
+        tiny, small, base-plus or large of SAM 2.1, or edgetam.
     image_size : int
         Side of the model's input: 1024, or 512 as for MedSAM2.
     slices : int
-        Of the nuclei stack.
+        Of the nuclei stack; 0 leaves out the comparison with transformers' loop.
     seed : int
     references : str
-        Folder in which a checkout sam2 may lie.
+        Folder in which the publisher's checkout may lie.
+    manifests : str
+        Folder for the names and shapes of the publisher's weights; see `benchmarks/families.py`.
     """
-    network = random_network(size, image_size, seed)
-    figures = compare_loops(network, slices)
-    folder = Path(references) / "sam2"
-    if folder.is_dir() and size == "tiny":
-        return figures | compare_publisher(folder, image_size, seed)
-    print(f"  publisher's code: left out, no checkout sam2 in {references} (or not tiny)")
-    return figures
+    figures: dict[str, float] = {}
+    if slices:
+        figures |= compare_loops(random_network(size, image_size, seed), slices)
+    name, configuration = PUBLISHERS.get((size, image_size), ("", ""))
+    folder = Path(references) / name
+    if not name or not folder.is_dir():
+        print(f"  publisher's code: left out, no checkout {name} in {references}", flush=True)
+        return figures
+    theirs = publishers_network(folder, configuration, image_size, seed)
+    if manifests:
+        write_manifest(theirs.state_dict(), Path(manifests) / f"{name.lower()}_{size}.json")
+    return figures | compare_publisher(theirs, image_size, seed)
 
 
 def random_network(size: str, image_size: int, seed: int) -> Any:
@@ -69,20 +96,28 @@ def random_network(size: str, image_size: int, seed: int) -> Any:
     import transformers
 
     torch.manual_seed(seed)
-    shapes = {
-        "vision_encoder.backbone.patch_embed.projection.bias": torch.zeros(WIDTHS[size][0]),
+    if size == "edgetam":
+        network = transformers.EdgeTamVideoModel(edgetam_config()).eval()
+    else:
+        network = transformers.Sam2VideoModel(_config_of(shapes_of(size), image_size)).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():  # so that masks have an outline
+            spread = 0.1 if name.startswith("mask_decoder.") else 0.02
+            parameter += spread * torch.randn_like(parameter)
+        network.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5.0)
+    return network.requires_grad_(False)
+
+
+def shapes_of(size: str) -> dict[str, torch.Tensor]:
+    """The weights by which a size of SAM 2.1 is recognised."""
+    width, depth = WIDTHS[size]
+    return {
+        "vision_encoder.backbone.patch_embed.projection.bias": torch.zeros(width),
         "vision_encoder.backbone.pos_embed": torch.zeros(1, 1, *background(size)),
-        f"vision_encoder.backbone.blocks.{WIDTHS[size][1] - 1}.": torch.zeros(1),
+        f"vision_encoder.backbone.blocks.{depth - 1}.": torch.zeros(1),
         "occlusion_spatial_embedding_parameter": torch.zeros(1),
         "temporal_positional_encoding_projection_layer.weight": torch.zeros(1),
     }
-    assert WIDTHS[size] in BLOCKS
-    network = transformers.Sam2VideoModel(_config_of(shapes, image_size)).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.02 * torch.randn_like(parameter)
-        network.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(5.0)
-    return network.requires_grad_(False)
 
 
 def background(size: str) -> tuple[int, int]:
@@ -91,34 +126,33 @@ def background(size: str) -> tuple[int, int]:
 
 
 def compare_loops(network: Any, slices: int) -> dict[str, float]:
-    """Our propagation and transformers', from a box on the middle slice, both ways."""
+    """A session's propagation and transformers', from a box on the middle slice, both ways."""
     model = VideoPredictor(network, name="random", fingerprint="random", device="cpu")
     path = Path(stacksam.__file__).parent / "sample_data" / "nuclei.tif"
     data = np.asarray(stacksam.read(path).data)[:slices]
-    volume = stacksam.Volume(data)
-    window = resolve_window(volume, "auto")
+    session = stacksam.Session(stacksam.Volume(data), model)
     start = slices // 2
-    prompts = PromptSet((BoxPrompt(1, 1, 0, start, BOX),))
-    plan = make_plan(prompts, 1, 0, slices)
+    session.add_box(1, start, BOX)
     started = time.perf_counter()
-    ours = dict(run_memory_plan(SlicePredictor(volume, window, model), plan, patience=None))
+    masks = np.asarray(session.propagate(1).mask)
     seconds = (time.perf_counter() - started) / slices
-    images = (apply_window(volume.read_slice(i, 0), window) for i in range(slices))
+    plan = make_plan(PromptSet((BoxPrompt(1, 1, 0, start, BOX),)), 1, 0, slices)
+    ours = dict(run_memory_plan(session.predictor, plan, patience=None))
+    images = (apply_window(image, session.window) for image in data)
     frames = torch.cat([preprocess_slice(image, model.input_size) for image in images])
     theirs = transformers_loop(network, frames, start, data.shape[1:])
     found = Differences()
     pixels = 0
     for index, logits in theirs.items():
         mask = F.interpolate(logits, data.shape[1:], mode="bilinear")[0, 0].numpy() > 0
-        if index not in ours:
-            pixels += int(mask.sum())
-            continue
-        found.add("loop_logits", ours[index].logits, logits)
-        pixels += int((mask != ours[index].mask).sum())
+        pixels += int((mask != masks[index]).sum())
+        if index in ours:
+            found.add("loop_logits", ours[index].logits, logits)
     return {
         **found.figures,
         "loop_pixels_that_differ": float(pixels),
-        "loop_slices_with_a_mask": float(sum(p.mask.any() for p in ours.values())),
+        "loop_pixels_of_masks": float(masks.sum()),
+        "loop_slices_with_a_mask": float(masks.any((1, 2)).sum()),
         "seconds_per_slice": seconds,
     }
 
@@ -131,7 +165,9 @@ def transformers_loop(
     import transformers
 
     side = frames.shape[-1]
-    session = transformers.Sam2VideoInferenceSession(
+    is_edgetam = network.config.model_type == "edgetam_video"
+    kind = "EdgeTamVideoInferenceSession" if is_edgetam else "Sam2VideoInferenceSession"
+    session = getattr(transformers, kind)(
         video=frames, video_height=side, video_width=side, dtype=torch.float32
     )
     index = session.obj_id_to_idx(1)
@@ -152,9 +188,8 @@ def transformers_loop(
 
 
 @torch.inference_mode()
-def compare_publisher(folder: Path, image_size: int, seed: int) -> dict[str, float]:
+def compare_publisher(theirs: Any, image_size: int, seed: int) -> dict[str, float]:
     """Three frames through the publisher's network and transformers', same weights."""
-    theirs = publishers_network(folder, image_size, seed)
     state = {name: value.clone() for name, value in theirs.state_dict().items()}
     network = build_video_model(state, image_size=image_size)
     generator = torch.Generator().manual_seed(seed)
@@ -217,17 +252,17 @@ def publishers_loop(
     return found
 
 
-def publishers_network(folder: Path, image_size: int, seed: int) -> Any:
+def publishers_network(folder: Path, configuration: str, image_size: int, seed: int) -> Any:
     """The publisher's network out of its configuration file."""
     import yaml
 
-    package = ModuleType("sam2")
-    package.__path__ = [str(folder / "sam2")]
-    stubs: dict[str, Any] = {"sam2": package}
-    stubs |= {n: ModuleType(n) for n in ("iopath", "iopath.common", "iopath.common.file_io")}
+    names = ("iopath", "iopath.common", "iopath.common.file_io", *PACKAGES)
+    stubs: dict[str, Any] = {name: ModuleType(name) for name in names}
+    for name in PACKAGES:
+        stubs[name].__path__ = [str(folder / name)]
     stubs["iopath.common.file_io"].g_pathmgr = None
     sys.modules.update(stubs)
-    path = folder / "sam2" / "configs" / "sam2.1" / "sam2.1_hiera_t.yaml"
+    path = folder / "sam2" / configuration
     values = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
     values["image_size"] = image_size
     # As its video predictor is built.
@@ -238,14 +273,34 @@ def publishers_network(folder: Path, image_size: int, seed: int) -> Any:
         "dynamic_multimask_stability_thresh": 0.98,
     }
     for part in ("self_attention", "cross_attention"):
-        values["memory_attention"]["layer"][part]["feat_sizes"] = [image_size // 16] * 2
+        layer = values["memory_attention"]["layer"][part]
+        layer |= {"feat_sizes": [image_size // 16] * 2} if "feat_sizes" in layer else {}
     torch.manual_seed(seed)
-    network = made(values).eval()
+    with offline_timm():
+        network = made(values).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
         network.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(5.0)
     return network.requires_grad_(False)
+
+
+@contextmanager
+def offline_timm() -> Iterator[None]:
+    """Without the weights that EdgeTAM's code asks timm to download."""
+    if importlib.util.find_spec("timm") is None:
+        yield
+        return
+    import timm.models
+
+    create = timm.models.create_model
+    timm.models.create_model = lambda name, pretrained, **options: create(
+        name.split(".")[0], pretrained=False, **options
+    )
+    try:
+        yield
+    finally:
+        timm.models.create_model = create
 
 
 def made(value: Any) -> Any:

@@ -85,7 +85,7 @@ def test_a_failed_download_says_what_to_do(run, published):
     result = run("download", "tiny", "--yes")
     assert result.exit_code == 1
     assert "answered 403" in result.stderr
-    assert "stacksam models import tiny.safetensors --name tiny" in result.stderr
+    assert "stacksam models import FILE --name tiny" in result.stderr
 
 
 def test_import_takes_a_file_over(run, tmp_path, folder):

@@ -157,6 +157,16 @@ def test_nobody_answers(path):
             fetch_file(f"http://127.0.0.1:{port}/a.pth", path, timeout=5)
 
 
+def test_without_a_network(path, monkeypatch):
+    def no_network(*arguments, **options):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    with pytest.raises(DownloadError, match=r"publisher\.invalid cannot be reached .*resolution"):
+        fetch_file("https://publisher.invalid/a.pth", path)
+    assert not path.exists()
+
+
 def test_a_server_that_falls_silent(path):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

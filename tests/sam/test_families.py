@@ -16,6 +16,7 @@ from stacksam.core.errors import CheckpointError
 from stacksam.sam.efficient_sam import EfficientSamConfig
 from stacksam.sam.families import family_of, load_network, load_state
 from stacksam.sam.layouts import to_official
+from stacksam.sam.official import SAM_CONFIGS
 from stacksam.sam.predictor import FieldPrompts, Predictor
 from stacksam.sam.state_dicts import config_of
 from stacksam.sam.tiny_vit import MobileSamConfig, build_mobile_sam, distances
@@ -45,6 +46,9 @@ def manifest(name):
 @pytest.mark.parametrize(
     ("name", "family", "expected"),
     [
+        ("sam_vit_b", "sam", SAM_CONFIGS["vit_b"]),
+        ("sam_vit_l", "sam", SAM_CONFIGS["vit_l"]),
+        ("sam_vit_h", "sam", SAM_CONFIGS["vit_h"]),
         ("mobile_sam", "mobile-sam", MobileSamConfig()),
         ("efficient_sam_ti", "efficient-sam", EfficientSamConfig()),
         (

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from typer.testing import CliRunner
 
@@ -223,6 +224,19 @@ def test_the_command_writes_a_model(tmp_path):
     refused = CliRunner().invoke(app, [*arguments[:-1], str(tmp_path / "full")])
     assert refused.exit_code == 1
     assert "holds other files" in refused.stderr
+
+
+def test_the_command_line_segments_with_it(folder, tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (3, 40, 50), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "image.tif", image, photometric="minisblack")
+    box = {"kind": "box", "axis": 0, "index": 1, "yxyx": [5, 5, 30, 40]}
+    prompts = {"version": 1, "objects": [{"id": 1, "prompts": [box]}]}
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
+    arguments = ["segment", tmp_path / "image.tif", "--prompts", tmp_path / "prompts.json"]
+    arguments += ["--out", tmp_path / "labels.tif", "--model", folder, "--device", "cpu"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert tifffile.imread(tmp_path / "labels.tif").shape == image.shape
 
 
 def test_without_the_extra_it_is_named(monkeypatch, tmp_path):

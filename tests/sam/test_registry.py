@@ -3,6 +3,8 @@
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from stacksam.sam import registry
 from stacksam.sam.checkpoints import save_compact
 from stacksam.sam.checksums import KINDS
 from stacksam.sam.downloads import DownloadCancelled, DownloadError
+from stacksam.sam.model_list import PACKAGE_LIST
 from stacksam.sam.predictor import FieldPrompts
 from stacksam.sam.registry import (
     MODELS,
@@ -90,6 +93,35 @@ def test_every_entry_says_what_a_user_needs():
         assert entry.url.startswith("https://") or not entry.url
         assert all(checksum.partition(":")[0] in KINDS for checksum in entry.checksums)
         assert not entry.is_here
+
+
+def test_checksums_that_nobody_published_are_null():
+    listed = {e["name"]: e["checksums"] for e in json.loads(PACKAGE_LIST.read_text("utf-8"))}
+    assert listed["sam-med2d"] is None
+    assert MODELS["sam-med2d"].checksums == ()
+    assert all(listed[name] is None or listed[name] for name in listed)
+
+
+def test_the_file_name_holds_the_published_prefix():
+    for name in ("sam-vit-b", "sam-vit-l", "sam-vit-h"):
+        (checksum,) = MODELS[name].checksums
+        assert checksum.startswith("md5-prefix:")
+        assert checksum.partition(":")[2] in MODELS[name].file_name
+
+
+IMPORTS_ONLY = """
+import sys
+used = []
+sys.addaudithook(lambda event, _: event.startswith("socket.") and used.append(event))
+import stacksam, stacksam.cli, stacksam.sam.registry
+stacksam.Session, stacksam.load_model
+stacksam.sam.registry.list_models()
+assert not [e for e in used if "connect" in e or "getaddrinfo" in e], used
+"""
+
+
+def test_importing_never_uses_the_network():
+    subprocess.run([sys.executable, "-c", IMPORTS_ONLY], check=True)
 
 
 def test_file_names_do_not_collide():
@@ -227,7 +259,7 @@ def test_a_wrong_hash_names_the_way_by_hand(published, folder, monkeypatch):
     assert "arrived damaged or is not the published file" in message
     assert f"fetch tiny.safetensors by hand from {entry.url} and put it into" in message
     assert folder.name in message
-    assert "stacksam models import tiny.safetensors --name tiny" in message
+    assert "under that name, or run: stacksam models import FILE --name tiny" in message
     assert list(folder.iterdir()) == []
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import weakref
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,14 @@ from stacksam.core.errors import CheckpointError, StackSAMError
 from stacksam.core.fields import paste_logits
 from stacksam.core.squashed_slice import squashed_slice
 from stacksam.core.windows import apply_window
+from stacksam.sam.edgetam_weights import edgetam_config
 from stacksam.sam.families import load_network
 from stacksam.sam.predictor import FieldPrompts
 from stacksam.sam.video_models import VideoPredictor, preprocess_slice
 from stacksam.sam.video_weights import build_video_model, to_transformers
 from video_models import SIDE, own_loop, small_network
 
-MANIFEST = Path(__file__).parent / "manifests" / "sam2.1_tiny.json"
+MANIFESTS = Path(__file__).parent / "manifests"
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +38,28 @@ def model():
     return VideoPredictor(small_network(), name="small", fingerprint="small", device="cpu")
 
 
-def published():
-    """The names and shapes of SAM 2.1 tiny in its publisher's layout."""
-    shapes = json.loads(MANIFEST.read_text(encoding="utf-8"))
+def published(name):
+    """Names and shapes in the publisher's layout."""
+    shapes = json.loads((MANIFESTS / f"{name}.json").read_text(encoding="utf-8"))
     return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("side", [512, 1024])
-def test_published_names_become_transformers(side):
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [("tiny", 512), ("tiny", 1024), ("small", 1024), ("base-plus", 1024), ("large", 1024)],
+)
+def test_published_names_become_transformers(size, side):
     transformers = pytest.importorskip("transformers", reason="needs the extra 'models'")
     if not hasattr(transformers, "Sam2VideoModel"):
         pytest.skip("this transformers has no SAM 2")
     from stacksam.sam.video_weights import _config_of
 
-    state = to_transformers(published())
+    state = to_transformers(published(f"sam2.1_{size}"))
     config = _config_of(state, side)
     assert config.image_size == side
     with torch.device("meta"):
         network = transformers.Sam2VideoModel(config)
-    assert {k: tuple(v.shape) for k, v in network.state_dict().items()} == {
-        k: tuple(v.shape) for k, v in state.items()
-    }
+    assert shapes(network.state_dict()) == shapes(state)
 
 
 def test_transformers_names_stay():
@@ -105,10 +109,43 @@ def test_without_a_config_small_networks_are_unknown(tmp_path):
         load_network(tmp_path / "a.pt")
 
 
-def test_edgetam_in_its_publishers_layout_is_told():
-    state = {"spatial_perceiver.latents": torch.zeros(1), "memory_attention.a": torch.zeros(1)}
-    with pytest.raises(ValueError, match="EdgeTAM in its publisher's layout; get it in Hugging"):
-        build_video_model(state)
+def shapes(state):
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def test_edgetams_published_names_become_transformers():
+    transformers = pytest.importorskip("transformers", reason="needs the extra 'models'")
+    if not hasattr(transformers, "EdgeTamVideoModel"):
+        pytest.skip("this transformers has no EdgeTAM")
+    state = to_transformers(published("edgetam"))
+    config = edgetam_config()
+    encoder = "vision_encoder.backbone."
+    if find_spec("timm") is None:  # all but the image encoder, in whose place another one stands
+        config.vision_config.backbone_config = transformers.Sam2VideoConfig().vision_config
+        config.vision_config.backbone_config = config.vision_config.backbone_config.backbone_config
+        state = {name: value for name, value in state.items() if not name.startswith(encoder)}
+    with torch.device("meta"):
+        expected = shapes(transformers.EdgeTamVideoModel(config).state_dict())
+    if find_spec("timm") is None:
+        expected = {k: shape for k, shape in expected.items() if not k.startswith(encoder)}
+    assert shapes(state) == expected
+
+
+def test_keys_and_values_of_edgetam_are_told_apart():
+    kv = torch.arange(8.0).reshape(4, 2)
+    state = {"spatial_perceiver.layers.0.self_attn.to_kv.weight": kv}
+    start = "spatial_perceiver.layers.0.self_attention."
+    renamed = to_transformers(state)
+    assert renamed.keys() == {f"{start}k_proj.weight", f"{start}v_proj.weight"}
+    assert torch.equal(renamed[f"{start}k_proj.weight"], kv[:2])
+    assert torch.equal(renamed[f"{start}v_proj.weight"], kv[2:])
+
+
+def test_edgetam_names_the_package_it_needs(monkeypatch):
+    pytest.importorskip("transformers", reason="needs the extra 'models'")
+    monkeypatch.setattr("stacksam.sam.edgetam_weights.find_spec", lambda name: None)
+    with pytest.raises(StackSAMError, match=r"needs timm; pip install .*\[edgetam\]"):
+        build_video_model({"spatial_perceiver.latents": torch.zeros(1)})
 
 
 def test_without_the_extra_it_is_named(monkeypatch):
@@ -221,23 +258,90 @@ def test_through_a_session(model, axis):
     assert result.mask.any((1, 2) if axis == 0 else (0, 1)).sum() >= 3
 
 
-@pytest.mark.parametrize("name", ["nuclei.tif", "abdomen_ct.nii.gz"])
-def test_a_session_on_the_samples_equals_transformers_loop(model, name):
+def sample_session(model, name):
+    """A session on eight slices of a shipped stack, and a box in its middle."""
     sample = stacksam.read(Path(stacksam.__file__).parent / "sample_data" / name)
     volume = stacksam.Volume(np.asarray(sample.data)[5:13], spacing_zyx=sample.spacing_zyx)
-    session = stacksam.Session(volume, model)
     height, width = volume.plane_shape(0)
     box = (0.2 * height, 0.3 * width, 0.6 * height, 0.8 * width)
-    session.add_box(1, 3, box)
-    mask = session.propagate(1).mask
+    return stacksam.Session(volume, model), box
+
+
+def given_box(box, shape):
+    scale = torch.tensor([SIDE / shape[1], SIDE / shape[0]], dtype=torch.float64)
+    corners = torch.tensor([[box[1], box[0]], [box[3], box[2]]], dtype=torch.float64) * scale
+    return {"coords": corners.float()[None, None], "labels": torch.tensor([[[2, 3]]]).int()}
+
+
+def given_mask(mask):
+    values = torch.from_numpy(mask.astype(np.float32))[None, None]
+    scaled = torch.nn.functional.interpolate(values, (SIDE, SIDE), mode="bilinear", antialias=True)
+    return {"mask": (scaled >= 0.5).float()}
+
+
+def assert_equals_transformers_loop(session, given):
+    """The same masks on every slice without a mask of the user's, and on at least three one."""
+    mask, volume = session.propagate(1).mask, session.volume
     images = (apply_window(volume.read_slice(i, 0), session.window) for i in range(8))
     frames = torch.cat([preprocess_slice(image, SIDE) for image in images])
-    scale = torch.tensor([SIDE / width, SIDE / height], dtype=torch.float64)
-    corners = torch.tensor([[box[1], box[0]], [box[3], box[2]]], dtype=torch.float64) * scale
-    given = {"coords": corners.float()[None, None], "labels": torch.tensor([[[2, 3]]]).int()}
-    for index, (logits, _) in own_loop(frames, {3: given}).items():
+    for index, (logits, _) in own_loop(frames, given).items():
+        if "mask" in given.get(index, {}):
+            continue
         values = torch.from_numpy(logits)[None, None]
-        expected = torch.nn.functional.interpolate(values, (height, width), mode="bilinear")
+        shape = volume.plane_shape(0)
+        expected = torch.nn.functional.interpolate(values, shape, mode="bilinear")
         differ = (expected[0, 0].numpy() > 0) != mask[index]
         assert differ.mean() < 1e-4, index  # where a logit is 0 but for rounding
     assert mask.any((1, 2)).sum() >= 3
+
+
+@pytest.mark.parametrize("name", ["nuclei.tif", "abdomen_ct.nii.gz"])
+def test_a_session_on_the_samples_equals_transformers_loop(model, name):
+    session, box = sample_session(model, name)
+    session.add_box(1, 3, box)
+    given = {3: given_box(box, session.volume.plane_shape(0))}
+    assert_equals_transformers_loop(session, given)
+
+
+def test_keyframes_of_a_session_are_those_of_transformers_loop(model):
+    session, box = sample_session(model, "nuclei.tif")
+    shape = session.volume.plane_shape(0)
+    mask = np.zeros(shape, bool)
+    mask[20:60, 30:90] = True
+    session.add_mask(1, 6, mask)
+    session.add_box(1, 2, box)
+    assert_equals_transformers_loop(session, {2: given_box(box, shape), 6: given_mask(mask)})
+    np.testing.assert_array_equal(session.propagate(1).mask[6], mask)
+
+
+class ReadOnce:
+    """A stack of slices that are made when asked for, and how many of them are held."""
+
+    def __init__(self, depth):
+        self.shape, self.dtype, self.ndim = (depth, 40, 50), np.dtype(np.float32), 3
+        self.refs, self.read, self.most = [], set(), 0
+
+    def __getitem__(self, key):
+        index = key[0] if isinstance(key, tuple) else key
+        if not isinstance(index, (int, np.integer)):
+            raise AssertionError("more than a slice was read")
+        image = np.random.default_rng(int(index)).random((40, 50), dtype=np.float32)
+        self.refs = [ref for ref in self.refs if ref() is not None] + [weakref.ref(image)]
+        self.most = max(self.most, len(self.refs))
+        self.read.add(int(index))
+        return image[key[1:]] if isinstance(key, tuple) else image
+
+
+def test_slices_are_read_one_at_a_time_and_let_go(model, monkeypatch):
+    """With room for four slices and four embeddings, no more are held of sixty."""
+    monkeypatch.setattr("stacksam.propagation.slice_predictor.SLICE_BUDGET", 4 * 40 * 50 * 4)
+    embedding = model.encode(np.zeros((40, 50), np.float32))
+    size = sum(level.nbytes for level in (embedding.image_embedding, *embedding.skips))
+    monkeypatch.setattr("stacksam.propagation.slice_predictor.EMBEDDING_BUDGET", 4 * size)
+    stack = ReadOnce(60)
+    session = stacksam.Session(stacksam.Volume(stack), model, window=(0.0, 1.0))
+    session.add_box(1, 30, (10, 10, 30, 40))
+    found = [index for index, _, _ in session.propagate_iter(1)]
+    assert len(found) >= 3
+    assert len(stack.read) >= 3 + len(found) // 2
+    assert stack.most <= 6

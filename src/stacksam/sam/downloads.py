@@ -132,21 +132,34 @@ def _transfer(
         start = _start_of(response, have)
         total = _total_of(response, start) or size or 0
         _write_tag(part, response)
-        with open(part, "r+b" if start else "wb") as file:
-            file.seek(start)
-            file.truncate()
-            done = start
-            while chunk := _read(response):
-                file.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(done, total)
-                if cancel is not None and cancel.is_set():
-                    raise DownloadCancelled(
-                        f"the download of {part.stem} was stopped; what has arrived is kept"
-                    )
+        done = _save(response, part, start, total, progress, cancel)
     if total and done < total:
         raise _Broken(f"{done} of {total} bytes")
+
+
+def _save(
+    response: HTTPResponse,
+    part: Path,
+    start: int,
+    total: int,
+    progress: Progress | None,
+    cancel: Event | None,
+) -> int:
+    """Write what arrives from `start` on; how many bytes there are then."""
+    done = start
+    with open(part, "r+b" if start else "wb") as file:
+        file.seek(start)
+        file.truncate()
+        while chunk := _read(response):
+            file.write(chunk)
+            done += len(chunk)
+            if progress:
+                progress(done, total)
+            if cancel is not None and cancel.is_set():
+                raise DownloadCancelled(
+                    f"the download of {part.stem} was stopped; what has arrived is kept"
+                )
+    return done
 
 
 def _open(url: str, have: int, tag: str, timeout: float) -> HTTPResponse | None:

@@ -114,9 +114,9 @@ def load_network(path: str | Path, *, family: str = "") -> tuple[Any, Path]:
     path : str or Path
         A checkpoint file, a folder in Hugging Face's layout, or a folder of an ONNX export.
     family : str
-        A name of `FAMILIES`, ``"compact"``, ``"sam2"``, ``"medsam2"``, or ``""`` to have the file
-        tell it. A file whose name begins with "medsam" counts as MedSAM if it holds a SAM, and one
-        with "medsam2" as a SAM 2 at 512 x 512 pixels.
+        A name of `FAMILIES`, ``"compact"``, ``"sam2"``, ``"medsam2"``, ``"edgetam"``, or ``""`` to
+        have the file tell it. A file whose name begins with "medsam" counts as MedSAM if it
+        holds a SAM, and one with "medsam2" as a SAM 2 at 512 x 512 pixels.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def load_state(state: State, family: str = "") -> PromptableModel:
     state = kind.rename({k: v for k, v in state.items() if not k.startswith(kind.unused)})
     with torch.device("meta"):  # no time for random weights that are replaced at once
         network = kind.build(config)
-    check_state(state, network)  # type: ignore[arg-type]
+    check_state(state, network)
     floats = {name: state[name].detach().float().contiguous() for name in network.state_dict()}
     network.load_state_dict(floats, assign=True)
     return network.eval()

@@ -118,7 +118,7 @@ def by_hand(entry: ModelEntry) -> str:
     """What to do where a program may not use the network."""
     return (
         f"fetch {entry.file_name} by hand from {address_of(entry) or entry.page} and put it into "
-        f"{shown(models_folder())}, or run: stacksam models import {entry.file_name} "
+        f"{shown(models_folder())} under that name, or run: stacksam models import FILE "
         f"--name {entry.name}"
     )
 

@@ -52,7 +52,8 @@ class ModelEntry:
     size : int or None
         Bytes.
     checksums : tuple of str
-        ``KIND:DIGEST`` as published; see `stacksam.sam.checksums`. Empty where none is.
+        ``KIND:DIGEST`` as published; see `stacksam.sam.checksums`. Empty, null in the list, where
+        none is.
     is_non_commercial : bool
     citation : str
     extra : str
@@ -150,7 +151,7 @@ def _entry_from(values: dict[str, Any], folder: Path) -> ModelEntry:
         **{
             **values,
             "path": None if path is None else folder / Path(path).expanduser(),
-            "checksums": tuple(values.get("checksums", ())),
+            "checksums": tuple(values.get("checksums") or ()),
         }
     )
 

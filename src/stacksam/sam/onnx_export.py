@@ -86,22 +86,28 @@ def export_onnx(model: Predictor, folder: str | Path, *, int8: bool = False) -> 
         raise StackSAMError(f"{model.name} cannot be exported; choose a model with weights")
     network = network.to("cpu").float().eval()
     about = describe(network, model.name, model.fingerprint)
-    with atomic_folder(folder) as temporary:
-        about["encoder"] = ENCODER
-        write_graph(
-            EncoderGraph(network), (example_image(network),), ["image"], temporary / ENCODER
-        )
-        decoder = DecoderGraph(network)
-        write_graph(decoder, decoder.example(), decoder.inputs, temporary / DECODER)
-        if int8:
-            about["encoder"] = ENCODER_INT8
-            quantize(temporary / ENCODER, temporary / ENCODER_INT8, network)
-            (temporary / ENCODER).unlink()
-        about["files"] = {name: sha256_of(temporary / name) for name in (about["encoder"], DECODER)}
-        text = json.dumps(about, indent=1)
-        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
-    network.to(model.device)
+    try:
+        with atomic_folder(folder) as temporary:
+            about["encoder"] = _write_graphs(network, temporary, int8)
+            files = (about["encoder"], DECODER)
+            about["files"] = {name: sha256_of(temporary / name) for name in files}
+            text = json.dumps(about, indent=1)
+            (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
+    finally:
+        network.to(model.device)
     return folder
+
+
+def _write_graphs(network: PromptableModel, folder: Path, int8: bool) -> str:
+    """Write both graphs; the file name of the encoder's."""
+    write_graph(EncoderGraph(network), (example_image(network),), ["image"], folder / ENCODER)
+    decoder = DecoderGraph(network)
+    write_graph(decoder, decoder.example(), decoder.inputs, folder / DECODER)
+    if not int8:
+        return ENCODER
+    quantize(folder / ENCODER, folder / ENCODER_INT8, network)
+    (folder / ENCODER).unlink()
+    return ENCODER_INT8
 
 
 def describe(network: PromptableModel, name: str, fingerprint: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Checkpoints of the published SAM: official ``.pth``, safetensors, and Hugging Face's layout.
+"""What checkpoint files hold: named tensors, the sizes of a SAM, and whether they fit a network.
 
 Files are read without running code that they may hold, and every way in which one can be wrong
-becomes a `CheckpointError` of one sentence.
+becomes one sentence; `stacksam.sam.families` makes networks of them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from stacksam.core.errors import CheckpointError
-from stacksam.sam.layouts import to_official
-from stacksam.sam.official import SAM_CONFIGS, SamConfig, SamModel, build_sam
+from stacksam.sam.official import SAM_CONFIGS, SamConfig
 
 WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state")
 """Names under which training scripts keep the weights."""
@@ -29,13 +28,11 @@ WRAPPERS = ("model", "model_state_dict", "state_dict", "model_state")
 HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
 
 OTHER_MODELS = {
-    "image_encoder.patch_embed.seq.": "MobileSAM",
-    "image_encoder.trunk.": "SAM 2",
-    "sam_mask_decoder.": "SAM 2",
+    "image_encoder.trunk.": "SAM 2 without its memory",
+    "sam_mask_decoder.": "SAM 2 without its memory",
     "mask_decoder.hf_token.": "SAM-HQ",
-    "image_encoder.blocks.0.Adapter": "SAM-Med2D",
 }
-"""Names by which relatives of SAM are recognised."""
+"""Names by which relatives of SAM are recognised that cannot be used."""
 
 DAMAGED = (
     OSError,
@@ -55,51 +52,6 @@ DAMAGED = (
     AssertionError,
 )
 """What torch.load and safetensors raise on a file that is damaged or something else."""
-
-
-def load_sam(
-    path: str | Path, *, input_size: tuple[int, int] | None = None
-) -> tuple[SamModel, SamConfig]:
-    """Read a SAM checkpoint of any supported layout and build its network.
-
-    Parameters
-    ----------
-    path : str or Path
-        A ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file, or a folder as Hugging Face's
-        `save_pretrained` writes it.
-    input_size : (height, width), optional
-        At which the network is going to be used, if not at that of its training.
-
-    Returns
-    -------
-    model : SamModel
-        In float32, in evaluation mode.
-    config : SamConfig
-        Recognised from names and shapes; its name is ``vit_b``, ``vit_l``, ``vit_h`` or ``custom``.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing, damaged, unsafe, or does not hold a complete SAM.
-    ValueError
-        If the patch does not divide `input_size`.
-    """
-    path = checkpoint_file(path)
-    try:
-        state = to_official(read_tensors(path))
-        config = replace(config_of(state), input_size=input_size)
-    except ValueError as error:
-        raise CheckpointError(f"the checkpoint {path.name} {error}") from error
-    with torch.device("meta"):  # no time for random weights that are replaced at once
-        model = build_sam(config)
-    try:
-        check_state(state, model)
-    except ValueError as error:
-        raise CheckpointError(f"the checkpoint {path.name} {error}") from error
-    model.load_state_dict(
-        {name: _as_float(state[name]) for name in model.state_dict()}, assign=True
-    )
-    return model.eval(), config
 
 
 def checkpoint_file(path: str | Path) -> Path:
@@ -163,7 +115,7 @@ def config_of(state: Mapping[str, Tensor]) -> SamConfig:
     """
     for start, model in OTHER_MODELS.items():
         if any(name.startswith(start) for name in state):
-            raise ValueError(f"holds {model}, which this version does not know; choose a SAM")
+            raise ValueError(f"holds {model}, which this version cannot use; choose a SAM")
     try:
         config = _measured(state)
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
@@ -177,7 +129,7 @@ def config_of(state: Mapping[str, Tensor]) -> SamConfig:
     return config
 
 
-def check_state(state: Mapping[str, Tensor], model: SamModel) -> None:
+def check_state(state: Mapping[str, Tensor], model: nn.Module) -> None:
     """Compare names, shapes and values with what a network needs.
 
     Raises
@@ -191,11 +143,13 @@ def check_state(state: Mapping[str, Tensor], model: SamModel) -> None:
     if missing:
         raise ValueError(f"lacks {_listed(missing)}; get it again or choose another file")
     if unexpected:
-        raise ValueError(f"holds {_listed(unexpected)}, which SAM does not have; choose a SAM")
+        raise ValueError(
+            f"holds {_listed(unexpected)}, which its network does not have; choose another file"
+        )
     for name, wanted in expected.items():
         if state[name].shape != wanted.shape:
             raise ValueError(
-                f"has {name} of shape {tuple(state[name].shape)} where SAM has "
+                f"has {name} of shape {tuple(state[name].shape)} where its network has "
                 f"{tuple(wanted.shape)}; choose another file"
             )
         if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
@@ -245,10 +199,6 @@ def _unwrapped(content: Any) -> dict[str, Tensor]:
         if tensors:
             return tensors
     raise ValueError("does not hold named weights; choose another file")
-
-
-def _as_float(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(torch.float32).contiguous()
 
 
 def _listed(names: list[str]) -> str:

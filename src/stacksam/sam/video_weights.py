@@ -1,4 +1,4 @@
-"""SAM 2 checkpoints for transformers: sizes read off the weights, names brought to its layout."""
+"""Networks with a memory for transformers: sizes read off the weights, names in its layout."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ import torch
 from torch import Tensor
 
 from stacksam.core.errors import StackSAMError
+from stacksam.sam.edgetam_weights import (
+    edgetam_config,
+    has_perceiver,
+    need_timm,
+    rename_perceiver,
+)
 
 MARK = "memory_attention."
 """Part of a name that only networks with a memory have."""
@@ -99,18 +105,18 @@ def build_video_model(
         If the weights are incomplete or of an unknown size; the message continues "the checkpoint
         NAME ...".
     StackSAMError
-        If the extra ``models`` is not installed.
+        If the extra ``models`` is not installed, or timm for EdgeTAM.
     """
     need_transformers()
+    if has_perceiver(state):
+        need_timm()
     import transformers
 
     config = _config_beside(file)
     if config is None:
-        state = {**to_transformers(state)}
-        config = _config_of(state, image_size)
+        state = to_transformers(state)
+        config = edgetam_config() if has_perceiver(state) else _config_of(state, image_size)
     kind = {"edgetam_video": "EdgeTamVideoModel"}.get(config.model_type, "Sam2VideoModel")
-    if kind == "EdgeTamVideoModel" and find_spec("timm") is None:
-        raise StackSAMError("EdgeTAM's image encoder needs the package timm; pip install timm")
     with torch.random.fork_rng(devices=[]):
         network = getattr(transformers, kind)(config)
     expected = network.state_dict()
@@ -129,20 +135,9 @@ def build_video_model(
 
 
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring SAM 2's names to transformers'; those stay as they are.
-
-    Raises
-    ------
-    ValueError
-        If the weights are EdgeTAM's in its publisher's layout.
-    """
+    """Bring the publishers' names of SAM 2 and EdgeTAM to transformers'; those stay as they are."""
     if any(name.startswith("vision_encoder.") for name in state):
         return dict(state)
-    if any("spatial_perceiver" in name for name in state):
-        raise ValueError(
-            "holds EdgeTAM in its publisher's layout; get it in Hugging Face's layout with its "
-            "config.json"
-        )
     named: dict[str, Tensor] = {}
     points: dict[int, Tensor] = {}
     for name, value in state.items():
@@ -156,7 +151,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             named[renamed] = value
     if len(points) == 4:
         named["prompt_encoder.point_embed.weight"] = torch.cat([points[i] for i in range(4)])
-    return named
+    return rename_perceiver(named) if has_perceiver(named) else named
 
 
 def transformers_name(name: str) -> str:
