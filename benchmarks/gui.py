@@ -2,9 +2,12 @@
 
 ``click_*`` and ``box_*`` are milliseconds from the release of the mouse to the preview layer's data
 being set, with the fields that the model looks at encoded before (``cached``) or not (``new``);
-``paint_*`` is from there to the end of the next drawing. ``late_*`` is how much later than asked a
-timer of 5 ms comes during a propagation, ``late_napari_*`` the same while plain napari scrolls
-through the stack. ``memory_*`` are MB of the process.
+``paint_*`` is from there to the end of the next drawing, ``computing_*`` what the window's thread
+computes itself until the data are set, which other programs hardly change. ``late_*`` is how much
+later than asked a timer of 5 ms comes during a propagation, ``late_napari_*`` the same while plain
+napari scrolls through the stack, before the dock is opened. ``memory_*`` are MB of the process.
+``many_*`` are for a session of many objects: milliseconds that the window's thread computes for a
+new box until all is quiet, how late the timer is at most meanwhile, and the same for a commit.
 """
 
 from __future__ import annotations
@@ -23,10 +26,13 @@ import numpy as np
 
 FOLDER = Path(__file__).resolve().parent
 SPACING = (2.0, 0.8, 0.8)
-PATIENCE = 120.0  # seconds
+PATIENCE = 300.0  # seconds
+SIDE = 18  # of the boxes around many objects, in pixels
 
 
-def measure(repeats: int = 24, objects: int = 50, clicks: int = 100) -> dict[str, float]:
+def measure(
+    repeats: int = 24, objects: int = 50, clicks: int = 200, many: int = 300
+) -> dict[str, float]:
     """Percentiles in milliseconds, memory in MB.
 
     Parameters
@@ -35,22 +41,26 @@ def measure(repeats: int = 24, objects: int = 50, clicks: int = 100) -> dict[str
         Clicks and boxes of each kind.
     objects, clicks : int
         For the memory figures: so many objects, and so many clicks on them.
+    many : int
+        Objects in one session for the last figures.
     """
     _need_display()
-    os.environ.setdefault("STACKSAM_JOURNALS", tempfile.mkdtemp(prefix="stacksam-bench-"))
-    bench = Bench()
-    figures: dict[str, float] = {}
-    figures |= bench.answers("click", repeats)
-    figures |= bench.answers("box", repeats)
-    figures |= bench.lateness_of_propagation()
-    figures |= bench.memory(objects, clicks)
-    figures |= bench.lateness_of_scrolling()
-    bench.close()
+    with tempfile.TemporaryDirectory(prefix="stacksam-bench-") as folder:
+        os.environ["STACKSAM_JOURNALS"] = folder
+        bench = Bench()
+        figures = bench.lateness_of_scrolling()
+        bench.open_dock()
+        figures |= bench.answers("click", repeats)
+        figures |= bench.answers("box", repeats)
+        figures |= bench.lateness_of_propagation()
+        figures |= bench.memory(objects, clicks)
+        figures |= bench.many_objects(many)
+        bench.close()
     return figures
 
 
 class Bench:
-    """A viewer with the dock, and a hand on the mouse."""
+    """A viewer, with the dock once it is opened, and a hand on the mouse."""
 
     def __init__(self) -> None:
         import napari
@@ -70,15 +80,20 @@ class Bench:
             units=("mm",) * 3,
             contrast_limits=(-160, 240),
         )
-        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-stacksam", "StackSAM")
-        self.bench = self.dock.bench
-        self.until(lambda: self.bench.session is not None)
-        self.viewer.reset_view()
-        self.pause(0.3)
         self.hand = Hand(self.viewer, self.until)
         self.drawn_at = 0.0
         canvas = self.viewer.window._qt_viewer.canvas._scene_canvas
         canvas.events.draw.connect(self._on_draw, position="last")
+        self.hand.look()
+
+    def open_dock(self) -> None:
+        """Open the dock and wait for its session."""
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-stacksam", "StackSAM")
+        self.bench = self.dock.bench
+        self.until(lambda: self.bench.session is not None)
+        self.quiet()
+        self.hand.look()
+        self.viewer.reset_view()
 
     def close(self) -> None:
         """Close dock and viewer."""
@@ -106,61 +121,75 @@ class Bench:
 
     def quiet(self) -> None:
         """Wait until nothing is asked for any more."""
-        self.until(lambda: not self.bench.engine.is_busy())
+        from stacksam.plugin.later import is_all_done
+
+        engine = self.bench.engine
+        self.until(lambda: is_all_done() and not engine.is_busy())
         self.pause(0.02)
+        self.until(lambda: is_all_done() and not engine.is_busy())
 
     def answers(self, kind: str, repeats: int) -> dict[str, float]:
         """Ask for new objects on slice after slice, twice on each."""
-        taken: dict[str, list[float]] = {"new": [], "cached": [], "paint": []}
+        taken: dict[str, list[float]] = {"new": [], "cached": [], "paint": [], "computing": []}
         self.bench.commands.run("point+" if kind == "click" else "box")
         # half of the slices for clicks, half for boxes, so that neither finds the other's fields
-        slices = np.linspace(12, 84, repeats).round().astype(int) + (0 if kind == "click" else 1)
+        slices = np.linspace(12, 84, repeats + 1).round().astype(int)
+        slices += 0 if kind == "click" else 1
         for number, index in enumerate(slices):
             self.bench.desk.go_to(int(index))
-            self.pause(0.05)
             for state, shift in (("new", 0.0), ("cached", 1.3)):
                 self.quiet()
                 self.bench.engine.hold_background(True)  # prefetching would fill the cache
-                seconds, paint = self._ask(kind, int(index), number % 4, shift)
+                seconds, paint, computing = self._ask(kind, int(index), number % 4, shift)
                 self.bench.engine.hold_background(False)
                 if number:  # the first one opens the layers
                     taken[state].append(1000 * seconds)
                     taken["paint"].append(1000 * paint)
+                    taken["computing"].append(1000 * computing)
+                self.quiet()
                 self.bench.session.remove_object(self.bench.session.active_object)
         figures = {}
         for state, values in taken.items():
-            name = f"{kind}_{state}" if state != "paint" else f"paint_{kind}"
-            figures |= {
-                f"{name}_median_ms": float(np.median(values)),
-                f"{name}_p95_ms": float(np.percentile(values, 95)),
-            }
+            name = f"{kind}_{state}" if state in ("new", "cached") else f"{state}_{kind}"
+            figures |= _percentiles(name, values)
         return figures
 
-    def _ask(self, kind: str, index: int, corner: int, shift: float) -> tuple[float, float]:
-        """One click or box; seconds until the preview's data are set, and until it is painted."""
+    def _ask(self, kind: str, index: int, corner: int, shift: float) -> tuple[float, float, float]:
+        """One click or box; seconds until the preview's data are set, until it is painted then, and
+        that this thread computed for the first.
+        """
+        y, x = 240 + shift + 20 * (corner % 2), 200 + shift + 20 * (corner // 2)
+        path = [(index, y, x)]
+        if kind == "box":
+            path = [(index, 160 + shift, 100 + shift), (index, 320 + shift, 300 + shift)]
+        preview = self.bench.desk.preview
+        before = preview.written
+        released, began = self._draw(path)
+        self.until(lambda: preview.written > before)
+        answered, computing = preview.written_at, time.thread_time() - began
+        self.until(lambda: self.drawn_at > answered)
+        return answered - released, self.drawn_at - answered, computing
+
+    def _draw(self, path: list[tuple[float, float, float]]) -> tuple[float, float]:
+        """Press at the first place and drag to the last one.
+
+        Returns when the mouse was released, by the clock and in time that this thread computed.
+        What napari does about the press and the moves is over then: a hand is slower than that.
+        """
         from qtpy.QtTest import QTest
 
         import hand
 
-        preview = self.bench.desk.preview
-        y, x = 240 + shift + 20 * (corner % 2), 200 + shift + 20 * (corner // 2)
-        path = [(index, y, x), (index, y + 1, x)]
-        if kind == "box":
-            path = [(index, 160 + shift, 100 + shift), (index, 320 + shift, 300 + shift)]
+        self.hand.look()
         spots = [self.hand.place(self.image, place) for place in path]
-        before = preview.written
         QTest.mouseMove(self.hand.native, spots[0])
         QTest.mousePress(self.hand.native, hand.LEFT, pos=spots[0])
-        if kind == "box":
-            for step in range(1, 5):
-                self.hand._move(spots[0] + (spots[1] - spots[0]) * step / 4, hand.LEFT)
+        for step in range(1, 5 if len(path) > 1 else 0):
+            self.hand._move(spots[0] + (spots[-1] - spots[0]) * step / 4, hand.LEFT)
         self.pause(0.05)
-        released = time.perf_counter()
-        QTest.mouseRelease(self.hand.native, hand.LEFT, pos=spots[-1 if kind == "box" else 0])
-        self.until(lambda: preview.written > before)
-        answered = preview.written_at
-        self.until(lambda: self.drawn_at > answered)
-        return answered - released, self.drawn_at - answered
+        released = time.perf_counter(), time.thread_time()
+        QTest.mouseRelease(self.hand.native, hand.LEFT, pos=spots[-1])
+        return released
 
     def lateness_of_propagation(self) -> dict[str, float]:
         """Carry the organ through the stack while a timer ticks."""
@@ -173,15 +202,13 @@ class Bench:
         with Ticks() as ticks:
             self.bench.commands.run("propagate")
             self.until(lambda: not self.bench.desk.run.is_running)
-            self.until(lambda: not self.bench.desk.live._to_draw)
+            self.quiet()
         seconds = time.perf_counter() - started
         n_slices = len(session.result(session.active_object).slices)
         return {**ticks.figures("late"), "propagated_slices_per_second": n_slices / seconds}
 
     def lateness_of_scrolling(self) -> dict[str, float]:
         """What napari itself does to the same timer, without the dock."""
-        self.bench.close()
-        self.pause(0.5)
         with Ticks() as ticks:
             for index in range(100):
                 self.viewer.dims.set_point(0, index * SPACING[0])
@@ -189,27 +216,75 @@ class Bench:
         return ticks.figures("late_napari")
 
     def memory(self, objects: int, clicks: int) -> dict[str, float]:
-        """Mark many objects on few slices, then click on them again and again."""
+        """Mark many objects with the mouse, then click on them and undo that, again and again."""
         session, desk = self.bench.session, self.bench.desk
-        rng = np.random.default_rng(0)
-        first = 1 + max(session.objects, default=0)
-        for number in range(objects):
-            y, x = rng.integers(80, 400, 2)
-            session.add_box(first + number, 40 + number % 4, (y, x, y + 40, x + 40))
-            self.quiet()
-        before = _resident()
+        self.bench.commands.run("box")
+        marked = [(40 + k % 4, *_place(k)) for k in range(objects)]
+        ids = [self._mark(*place) for place in marked]
+        self.bench.commands.run("point+")
+        used = []
         for number in range(clicks):
-            object_id = first + number % objects
-            prompt = session.objects[object_id].prompts[0]
-            y0, x0, y1, x1 = prompt.yxyx
-            place = (prompt.index, (y0 + y1) / 2, (x0 + x1) / 2)
-            session.remove_prompt(session.add_point(object_id, place))
+            object_id, (index, y, x) = ids[number % objects], marked[number % objects]
+            session.active_object = object_id
+            desk.go_to(index)
             self.quiet()
-        del desk
+            self._draw([(index, y, x)])
+            self.quiet()
+            self.bench.commands.run("undo")
+            self.quiet()
+            used.append(_resident())
+        half = np.array(used[len(used) // 2 :])
+        growth = np.polyfit(np.arange(len(half)), half, 1)[0]
         return {
-            "memory_mb": _resident(),
-            f"memory_after_{objects}_objects_mb": before,
-            "memory_growth_per_click_mb": (_resident() - before) / clicks,
+            f"memory_after_{objects}_objects_mb": used[0],
+            f"memory_after_{clicks}_clicks_mb": used[-1],
+            "memory_growth_per_click_mb": float(growth),  # over the second half
+        }
+
+    def _mark(self, index: int, y: float, x: float) -> int:
+        """Drag a box around a place as a new object; returns its id."""
+        self.bench.session.active_object = None
+        self.bench.desk.go_to(index)
+        self.quiet()
+        half = SIDE / 2
+        self._draw([(index, y - half, x - half), (index, y + half, x + half)])
+        self.quiet()
+        return int(self.bench.session.active_object)
+
+    def many_objects(self, many: int) -> dict[str, float]:
+        """Fill the session up with finished objects; then one more box, and its commit."""
+        from qtpy.QtTest import QTest
+
+        import hand
+
+        session = self.bench.session
+        labels = np.zeros(self.image_data.shape, np.uint16)
+        for number in range(many - len(session.objects)):
+            y, x = (int(v) for v in _place(number))
+            labels[60 + number // 64, y - 6 : y + 6, x - 6 : x + 6] = number + 1
+        session.import_labels(labels)
+        self.quiet()
+        self.bench.commands.run("box")
+        taken: dict[str, list[float]] = {n: [] for n in ("box", "box_late", "commit", "write")}
+        for number in range(8):
+            with Busy() as busy:
+                self._mark(80, *_place(20 + 3 * number))
+            taken["box"].append(busy.milliseconds)
+            taken["box_late"].append(float(busy.late.max()))
+            button = self.dock.commit.commit_button
+            with Busy() as busy:
+                started = time.perf_counter()
+                QTest.mouseClick(button, hand.LEFT, pos=button.rect().center())
+                taken["write"].append(1000 * (time.perf_counter() - started))
+                self.quiet()
+            taken["commit"].append(busy.milliseconds)
+            assert session.objects[session.active_object].label_id
+        return {
+            "many_objects": float(len(session.objects)),
+            "many_box_computing_max_ms": max(taken["box"]),
+            "many_box_late_max_ms": max(taken["box_late"]),
+            "many_commit_computing_max_ms": max(taken["commit"]),
+            "many_commit_max_ms": max(taken["write"]),
         }
 
 
@@ -232,14 +307,44 @@ class Ticks:
     def __exit__(self, *exc: object) -> None:
         self.timer.stop()
 
+    @property
+    def late(self) -> np.ndarray:
+        """Milliseconds."""
+        return 1000 * np.maximum(np.diff(self.times) - 0.005, 0)
+
     def figures(self, name: str) -> dict[str, float]:
         """Lateness: median, 99th percentile and maximum in milliseconds."""
-        late = 1000 * np.maximum(np.diff(self.times) - 0.005, 0)
         return {
-            f"{name}_median_ms": float(np.median(late)),
-            f"{name}_p99_ms": float(np.percentile(late, 99)),
-            f"{name}_max_ms": float(late.max()),
+            f"{name}_median_ms": float(np.median(self.late)),
+            f"{name}_p99_ms": float(np.percentile(self.late, 99)),
+            f"{name}_max_ms": float(self.late.max()),
         }
+
+
+class Busy(Ticks):
+    """Also notes how long this thread computes, waiting for other programs not counted."""
+
+    def __enter__(self) -> Busy:
+        self.began = time.thread_time()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__()
+        self.milliseconds = 1000 * (time.thread_time() - self.began)
+
+
+def _percentiles(name: str, values: list[float]) -> dict[str, float]:
+    return {
+        f"{name}_median_ms": float(np.median(values)),
+        f"{name}_p95_ms": float(np.percentile(values, 95)),
+        f"{name}_max_ms": float(max(values)),
+    }
+
+
+def _place(number: int) -> tuple[float, float]:
+    """Where one of many objects lies, (y, x) within the body; they do not touch."""
+    return 120.0 + 28 * (number // 8 % 8), 100.0 + 36 * (number % 8)
 
 
 def _stack() -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,23 @@ class Hand:
         self.viewer, self.wait = viewer, wait
         self.canvas = viewer.window._qt_viewer.canvas
         self.native = self.canvas.native
+        self._n_drawings = 0
+        self.canvas._scene_canvas.events.draw.connect(self._on_draw, position="last")
+
+    def look(self) -> None:
+        """Wait until the canvas has its size and shows what was asked for last."""
+        size = (self.native.width(), self.native.height())
+        while True:
+            before = self._n_drawings
+            self.canvas._scene_canvas.update()
+            self.wait(lambda before=before: self._n_drawings > before)
+            now = (self.native.width(), self.native.height())
+            if now == size == tuple(self.canvas._scene_canvas.size):
+                return
+            size = now
+
+    def _on_draw(self, event: Any) -> None:
+        self._n_drawings += 1
 
     def place(self, layer: Any, coords: Sequence[float]) -> QPoint:
         """Where a place of a layer is on the canvas."""
@@ -48,6 +65,7 @@ class Hand:
 
     def click(self, layer: Any, coords: Sequence[float]) -> None:
         """Press and release without moving."""
+        self.look()
         spot = self.place(layer, coords)
         QTest.mouseMove(self.native, spot)
         QTest.mouseClick(self.native, LEFT, Qt.KeyboardModifier.NoModifier, spot)
@@ -57,6 +75,7 @@ class Hand:
         self, layer: Any, path: Sequence[Sequence[float]], button: Any = LEFT, steps: int = 4
     ) -> None:
         """Press at the first place, move along the others, release at the last."""
+        self.look()
         spots = [self.place(layer, coords) for coords in path]
         QTest.mouseMove(self.native, spots[0])
         QTest.mousePress(self.native, button, Qt.KeyboardModifier.NoModifier, spots[0])

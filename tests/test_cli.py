@@ -65,7 +65,7 @@ def test_segment_hands_on_what_was_given(run, segmented, flag, window):
     assert (image, prompts, out) == (Path("ct.nii.gz"), Path("p.json"), Path("labels.nii.gz"))
     del options["progress"]
     given = {"window": window, "axis": 1, "device": "cpu", "model": "other"}
-    assert options == {**given, "whole_slice": False}
+    assert options == {**given, "whole_slice": False, "overlap": "keep", "ask": None}
     assert "labels.nii.gz" in result.stdout
 
 
@@ -93,6 +93,13 @@ def test_measure_writes_a_table_and_says_what_was_counted(run, tmp_path):
     assert result.exit_code == 1
     assert "stacksam: gone.nii.gz does not exist" in result.stderr
     assert not (tmp_path / "u.csv").exists()
+
+
+@pytest.mark.parametrize("overlap", ["keep", "overwrite", "ask"])
+def test_overlap_is_handed_on(run, segmented, overlap):
+    assert run(*SEGMENT, "--overlap", overlap).exit_code == 0
+    assert segmented.seen[0][3]["overlap"] == overlap
+    assert run(*SEGMENT, "--overlap", "maybe").exit_code == 2
 
 
 def test_whole_slices_are_handed_on(run, segmented):

@@ -61,3 +61,14 @@ def test_the_writers_extensions_can_be_written(manifest, tmp_path):
     for extension in writer.filename_extensions:
         stacksam.write_labels(tmp_path / f"labels{extension}", labels)
         np.testing.assert_array_equal(read(tmp_path / f"labels{extension}").data, labels)
+
+
+def test_the_hub_can_list_it(manifest):
+    from importlib.metadata import metadata
+
+    facts = metadata(NAME)
+    assert manifest.visibility == "public"
+    assert "Framework :: napari" in facts.get_all("Classifier")
+    assert facts["Summary"]
+    assert facts["License-Expression"] == "BSD-3-Clause"
+    assert facts["Description-Content-Type"] == "text/markdown"

@@ -6,11 +6,17 @@ import ctypes
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import pytest
 
 WINDOW_FIXTURES = {"qtbot", "make_napari_viewer"}
-PATIENCE = 60_000  # ms until something that should happen is given up, also on a busy machine
+PATIENCE = 60_000  # ms until something that should happen is given up
+TURN = 10  # ms between two looks
 DEBIAN_PACKAGES = {
     "libEGL.so.1": "libegl1",
     "libdbus-1.so.3": "libdbus-1-3",
@@ -38,6 +44,28 @@ def why_no_window() -> str | None:
     except ImportError:
         return "no Qt binding; install the extra 'test'"
     return None
+
+
+def wait_for(qtbot: Any, condition: Callable[[], object]) -> None:
+    """Run the event loop until something is true.
+
+    Time in which this process stands in line for a processor that others have does not count.
+    """
+    began, queued = monotonic(), _seconds_in_line()
+    while not condition():
+        waited = monotonic() - began
+        if 1000 * (waited - (_seconds_in_line() - queued)) > PATIENCE:
+            pytest.fail(f"waited for {waited:.0f} s in vain")
+        qtbot.wait(TURN)
+
+
+def _seconds_in_line() -> float:
+    """How long threads of this process were ready but had no processor; 0 where nobody tells."""
+    total = 0.0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError, ValueError, IndexError):  # the thread may have ended
+            total += int(path.read_text(encoding="ascii").split()[1]) / 1e9
+    return total
 
 
 def skip_without_window(items: list[pytest.Item], folder: str) -> None:

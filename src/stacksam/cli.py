@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +32,10 @@ SessionImage = Annotated[
     typer.Option(help="What the session was made on [the image of its name beside the folder]."),
 ]
 ModelName = Annotated[str, typer.Argument(help="A name from 'models list'.")]
+Overlap = Annotated[
+    Literal["keep", "overwrite", "ask"],
+    typer.Option(help="What becomes of voxels of an earlier object that a later one covers."),
+]
 WholeSlice = Annotated[
     bool,
     typer.Option("--whole-slice", help="Use a SAM as published: whole slices, no zooming in."),
@@ -87,6 +92,10 @@ def demo(
             show_demo(figures["labels"])
 
 
+def _confirmed(fact: str) -> bool:
+    return typer.confirm(f"{fact}. Take them?")
+
+
 @app.command()
 def segment(
     ctx: typer.Context,
@@ -106,6 +115,7 @@ def segment(
     ] = None,
     device: Device = "auto",
     whole_slice: WholeSlice = False,
+    overlap: Overlap = "keep",
 ) -> None:
     """Segment a stack from a file of prompts, in the image's geometry."""
     with _in_a_sentence(ctx, f"{out.name} was not written."), _progress("Segmenting") as progress:
@@ -120,6 +130,8 @@ def segment(
             axis=axis,
             device=device,
             whole_slice=whole_slice,
+            overlap=overlap,
+            ask=_confirmed if sys.stdin.isatty() else None,
             progress=progress,
         )
     typer.echo(f"Wrote {out}")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from window_support import PATIENCE, why_no_window
+from window_support import wait_for, why_no_window
 
 pytest.importorskip("qtpy.QtWidgets", reason=why_no_window(), exc_type=ImportError)
 
@@ -20,7 +20,7 @@ def engine(qapp):
 
 @pytest.fixture
 def wait(qtbot):
-    return lambda condition: qtbot.waitUntil(condition, timeout=PATIENCE)
+    return lambda condition: wait_for(qtbot, condition)
 
 
 def gated(gate, steps):

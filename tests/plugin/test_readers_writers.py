@@ -1,5 +1,8 @@
 """Reader, writer and sample data as napari calls them, without a viewer."""
 
+import shutil
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -41,6 +44,48 @@ def test_file_opens_where_the_scanner_saw_it(tmp_path, name):
     assert kind == "image"
     np.testing.assert_allclose(layer.scale, (2.0, 0.8, 0.5))
     np.testing.assert_allclose(layer.data_to_world((1, 1, 1)), (32.0, 20.8, 10.5), rtol=1e-5)
+
+
+def write_dicom(folder, numbers):
+    from dicom_support import write_series
+
+    for number in numbers:
+        stack = np.full((4, 6, 5), 100 * number, np.int16)
+        (folder / f"series{number}").mkdir(parents=True)
+        write_series(folder / f"series{number}", stack, series=f"1.2.{number}")
+    return folder
+
+
+def test_a_dicom_folder_opens_as_one_stack(tmp_path):
+    folder = write_dicom(tmp_path, [1]) / "series1"
+    assert get_reader(str(folder)) is read_layers
+    ((data, options, kind),) = read_layers(str(folder))
+    assert (data.shape, kind) == ((4, 6, 5), "image")
+    assert Image(data, **options).scale[0] == pytest.approx(3)
+
+
+def test_each_series_of_a_folder_and_of_an_archive_becomes_a_layer(tmp_path):
+    folder = write_dicom(tmp_path / "patient", [1, 2])
+    archive = shutil.make_archive(str(tmp_path / "patient"), "zip", folder)
+    for path in (str(folder), archive):
+        assert get_reader(path) is read_layers
+        layers = read_layers(path)
+        assert sorted(int(np.max(data)) for data, _, _ in layers) == [100, 200]
+        assert len({options["name"] for _, options, _ in layers}) == 2
+
+
+def test_folders_without_dicom_are_left_to_others(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
+    assert get_reader(str(tmp_path)) is None
+    (tmp_path / "zarr.json").write_text("{}", encoding="utf-8")
+    assert get_reader(tmp_path) is None
+
+
+def test_an_archive_without_images_says_so(tmp_path):
+    with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
+        archive.writestr("notes.txt", "nothing")
+    with pytest.raises(ReadError, match=r"notes\.zip"):
+        read_layers(str(tmp_path / "notes.zip"))
 
 
 def test_a_damaged_file_says_so(tmp_path):

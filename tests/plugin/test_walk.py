@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from window_support import PATIENCE, why_no_window
+from window_support import wait_for, why_no_window
 
 pytest.importorskip("qtpy.QtWidgets", reason=why_no_window(), exc_type=ImportError)
 pytest.importorskip("napari")
@@ -23,27 +23,29 @@ def truth():
     return np.asarray(stacksam.read(FOLDER / "abdomen_ct_truth.nii.gz").data)
 
 
-def test_one_box_gives_the_aorta(make_napari_viewer, qtbot, truth):
+def test_one_box_gives_the_aorta(open_viewer, qtbot, truth):
     from hand import Hand, press
 
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1200, 900)
+    def wait(condition):
+        wait_for(qtbot, condition)
+
+    viewer = open_viewer()
     viewer.open_sample("napari-stacksam", "abdomen_ct")
     _, dock = viewer.window.add_plugin_dock_widget("napari-stacksam", "StackSAM")
     bench, image = dock.bench, viewer.layers["Abdomen CT"]
-    qtbot.waitUntil(lambda: bench.session is not None, timeout=2 * PATIENCE)
+    wait(lambda: bench.session is not None)
     assert bench.session.window == PRESETS["ct-soft-tissue"]
     box = load_prompts(FOLDER / "abdomen_ct_prompts.json", image.data.shape).prompts.get(5)
     bench.desk.go_to(box.index)
+    hand = Hand(viewer, wait)
+    hand.look()
     viewer.reset_view()
-    qtbot.wait(50)
     press(dock.prompts.buttons["box"])
     y0, x0, y1, x1 = np.array(box.yxyx) - 0.5  # napari counts from pixel centres
-    hand = Hand(viewer, None)
     hand.drag(image, [(box.index, y0, x0), (box.index, y1, x1)])
-    qtbot.waitUntil(lambda: bench.desk.preview.layer is not None, timeout=PATIENCE)
+    wait(lambda: bench.desk.preview.layer is not None)
     press(dock.propagation.run_button)
-    qtbot.waitUntil(lambda: not bench.desk.run.is_running, timeout=3 * PATIENCE)
+    wait(lambda: not bench.desk.run.is_running)
     press(dock.commit.commit_button)
     assert dice(truth == 5, viewer.layers["Abdomen CT labels"].data == 1) > 0.7
     bench.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models import two_tubes
-from window_support import PATIENCE, why_no_window
+from window_support import why_no_window
 
 pytest.importorskip("qtpy.QtWidgets", reason=why_no_window(), exc_type=ImportError)
 pytest.importorskip("napari")
@@ -74,6 +74,20 @@ def test_patient_letters(open_bench):
     assert not overlay.visible
 
 
+def test_patients_are_not_mirrored_in_3d(open_bench):
+    from stacksam.core.volume import Volume
+    from stacksam.plugin.layers import volume_to_layer
+
+    data, options, _ = volume_to_layer(Volume(HU, affine=np.diag([3.0, 0.7, 0.7, 1.0])))
+    one = open_bench(data, show=False, **options)
+    camera = one.viewer.scene.camera
+    one.viewer.dims.ndisplay = 3
+    assert camera.orientation[0] == "away"
+    assert camera.handedness == "left"  # of z, y, x: x, y, z are right-handed, as patients are
+    one.bench.close()
+    assert camera.orientation[0] == "towards"
+
+
 def draw_box(one):
     one.bench.desk.go_to(6)
     press(one.dock.prompts.buttons["box"])
@@ -82,7 +96,6 @@ def draw_box(one):
     one.settle()
 
 
-# vispy 0.17 with Mesa does not survive the removal of two drawn layers, hence one in each test
 def test_layers_may_be_renamed_and_moved(open_bench):
     one = open_bench()
     layers = one.viewer.layers
@@ -160,8 +173,7 @@ def test_an_image_that_is_removed_and_opened_again_goes_on(open_bench):
 
 
 def test_two_viewers_at_once(open_bench):
-    # one of them hidden: vispy mixes up graphics contexts after other tests' windows
-    first, second = open_bench(), open_bench(HU, show=False, **MM)
+    first, second = open_bench(), open_bench(HU, **MM)
     for one in (first, second):
         one.bench.session.add_box(1, 6, (12, 14, 33, 35))
         one.bench.commands.run("propagate")
@@ -171,9 +183,18 @@ def test_two_viewers_at_once(open_bench):
         one.bench.commands.run("commit")
         np.testing.assert_array_equal(one.viewer.layers["stack labels"].data == 1, TUBES == 1)
     assert first.bench.session is not second.bench.session
-    second.bench.close()
+    second.hand.look()
+    second.bench.close()  # takes its layers away, while the other window was drawn last
     first.bench.session.add_box(2, 6, (34, 42, 55, 63))
-    first.wait(lambda: np.asarray(first.bench.desk.preview.layer.data)[6].any())
+    first.settle()
+    first.hand.look()
+    first.viewer.layers.remove("stack labels")
+    first.bench.desk.go_to(6)
+    first.hand.look()
+    second.hand.look()
+    for one in (first, second):  # in colour: labels and masks are still drawn in both
+        canvas = one.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+        assert np.ptp(canvas, axis=-1).max() > 50
 
 
 def test_closing_the_dock_ends_its_threads_and_takes_its_layers(open_bench):
@@ -282,8 +303,8 @@ napari.run()
 
 def test_work_is_offered_again_after_a_crash(open_bench, journals):
     script = CHILD.format(tests=str(Path(__file__).parents[1]))
-    ended = subprocess.run(
-        [sys.executable, "-c", script], timeout=PATIENCE / 1000 * 3, capture_output=True, text=True
+    ended = subprocess.run(  # the limit is against hanging only: machines may be very busy
+        [sys.executable, "-c", script], timeout=900, capture_output=True, text=True
     )
     assert ended.returncode == 9, ended.stderr
     one = open_bench()

@@ -1,5 +1,6 @@
 """The whole task in a real window, with real mouse and key events."""
 
+import json
 import threading
 
 import numpy as np
@@ -80,8 +81,16 @@ def test_two_objects_from_boxes_to_a_file(open_bench, tmp_path):
     np.testing.assert_array_equal(labels.data, TUBES)
 
     one.bench.commands.export(str(tmp_path / "labels.nii.gz"))
-    one.wait(lambda: "Wrote labels.nii.gz" in one.dock.message_line.text)
+    one.wait(lambda: "Wrote labels.nii.gz." in one.dock.message_line.text)
     np.testing.assert_array_equal(stacksam.read(tmp_path / "labels.nii.gz").data, TUBES)
+    assert not (tmp_path / "labels_names.json").exists()  # nobody has given names
+
+    one.bench.session.rename(2, "Gefäß")
+    one.bench.commands.export(str(tmp_path / "labels.nii.gz"))
+    one.wait(lambda: "labels_names.json" in one.dock.message_line.text)
+    written = (tmp_path / "labels_names.json").read_text(encoding="utf-8")
+    assert json.loads(written) == {"1": "object 1", "2": "Gefäß"}
+    assert "name: Gefäß" in labels.get_status((6, 44, 52), world=False)["value"]
 
 
 def test_the_window_gives_what_a_headless_session_gives(open_bench, tmp_path, quick_model):
@@ -298,3 +307,47 @@ def test_edit_again_and_commit_again(open_bench):
     press(one.dock.commit.commit_button)
     one.wait(lambda: one.bench.session.objects[1].is_locked)
     assert one.viewer.layers["stack labels"].data[6, 55, 6] == 1
+
+
+def test_an_object_that_is_not_on_a_slice_ends_before_it(open_bench):
+    one = open_bench()
+    session = one.bench.session
+    draw_box(one, 2)
+    propagate(one)
+    assert shown(one, 1, 9).any()
+    one.bench.desk.go_to(9)
+    press(one.dock.prompts.absent_button)
+    one.settle()
+    assert session.objects[1].prompts[-1].is_absent
+    assert not shown(one, 1, 9).any()
+    assert "changed" in one.dock.propagation.hint.text()
+    propagate(one)
+    assert max(session.result(1).slices) == 8
+    one.hand.key(Qt.Key.Key_Z, CTRL)
+    one.hand.key(Qt.Key.Key_Z, CTRL)
+    one.settle()
+    one.bench.desk.live.finish_drawing()
+    assert shown(one, 1, 9).any()
+
+
+def test_all_marked_objects_are_committed_at_once(open_bench):
+    one = open_bench()
+    session = one.bench.session
+    draw_box(one, 1)
+    one.hand.key(Qt.Key.Key_N)
+    draw_box(one, 2, object_id=2)
+    one.hand.key(Qt.Key.Key_N)  # nothing is marked in the third
+    one.dock.propagation.all_check.setChecked(True)
+    propagate(one)
+    one.bench.desk.go_to(4)
+    session.active_object = 2
+    one.hand.key(Qt.Key.Key_Q)
+    one.hand.click(one.image, (4, 44, 52))  # outdates the second, which is renewed before
+    one.settle()
+    assert not session.is_current(2)
+    press(one.dock.commit.all_button)
+    one.wait(lambda: "Committed 2 objects" in one.dock.message_line.text)
+    assert [o.is_locked for o in session.objects.values()] == [True, True, False]
+    labels = one.viewer.layers["stack labels"].data
+    np.testing.assert_array_equal(labels, TUBES)
+    assert not one.dock.commit.all_button.isEnabled()

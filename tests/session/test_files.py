@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import stacksam
 from models import TINY, ThresholdPredictor, stack_of, tiny_network, tiny_predictor
@@ -55,7 +56,7 @@ def edit(folder, change):
 
 
 def labels_file(folder):
-    (path,) = folder.glob("labels-*.npz")
+    (path,) = folder.glob("labels-*.zarr.zip")
     return path
 
 
@@ -98,7 +99,6 @@ def test_clean_up_locks_and_colours_come_back(session, truth, folder):
 
 def test_work_goes_on(worked, saved, truth):
     restored = Session.restore(saved, stack_of(truth), ThresholdPredictor())
-    assert not restored.undo()
     used = {p.prompt_id for o in worked.objects.values() for p in o.prompts}
     assert restored.add_point(2, (4, 44, 52)) not in used | {5}  # 5 was taken back
     restored.propagate(2)
@@ -113,7 +113,8 @@ def test_saving_again_replaces(worked, saved, truth):
     restored = Session.restore(saved, stack_of(truth), ThresholdPredictor())
     assert list(restored.objects) == [2]
     assert not restored.labels.any()
-    assert sorted(p.name for p in saved.iterdir()) == sorted([FACTS, JOURNAL])  # no labels left
+    (history,) = saved.glob("history-*.jsonl")
+    assert {p.name for p in saved.iterdir()} == {FACTS, JOURNAL, history.name}  # no labels left
 
 
 def test_sessions_on_other_images_are_not_replaced(saved, truth):
@@ -210,7 +211,7 @@ def test_unreadable_facts_are_said(saved, truth, content):
 @pytest.mark.parametrize("content", ["[]", "{}", '{"version": 1}', "null", '"text"'])
 def test_other_versions_are_said(saved, truth, content):
     (saved / FACTS).write_text(content, encoding="utf-8")
-    with pytest.raises(ReadError, match="not of version 2"):
+    with pytest.raises(ReadError, match="not of version 3"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
@@ -287,6 +288,8 @@ def test_damaged_facts_are_said(saved, truth, change):
         "window",
         "next_ids",
         "labels",
+        "history",
+        "hidden",
         "journal",
         "state",
         "results",
@@ -312,7 +315,7 @@ def test_damaged_labels_are_said(saved, truth, damage):
     elif damage == "an npy file":
         with open(path, "wb") as file:
             np.save(file, np.zeros(truth.shape, np.uint8))
-    with pytest.raises(ReadError, match=r"labels-\w+\.npz cannot be read"):
+    with pytest.raises(ReadError, match=r"labels-\w+\.zarr\.zip cannot be read"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
@@ -320,16 +323,19 @@ def test_damaged_labels_are_said(saved, truth, damage):
     "labels", [np.zeros((1, 2, 3), np.uint8), np.zeros((12, 64, 72), np.float32)]
 )
 def test_labels_have_to_fit(saved, truth, labels):
-    np.savez(labels_file(saved), labels=labels)
+    path = labels_file(saved)
+    path.unlink()
+    with zarr.storage.ZipStore(path, mode="w") as store:
+        zarr.create_array(store, data=labels)
     with pytest.raises(ReadError, match="the image has"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
 def test_names_in_the_facts_do_not_lead_out_of_the_folder(saved, truth):
-    outside = saved.parent / "labels.npz"
+    outside = saved.parent / "labels.zarr.zip"
     labels_file(saved).rename(outside)
     edit(saved, lambda facts: facts.update(labels=str(outside)))
-    with pytest.raises(ReadError, match=r"labels\.npz cannot be read"):
+    with pytest.raises(ReadError, match=r"labels\.zarr\.zip cannot be read"):
         Session.restore(saved, stack_of(truth), ThresholdPredictor())
 
 
@@ -351,11 +357,11 @@ def test_folder_that_is_a_file_is_refused(session, tmp_path):
 def test_full_disk_leaves_the_old_session(worked, saved, truth, monkeypatch):
     before = {p.name: p.read_bytes() for p in saved.iterdir()}
 
-    def fail(file, **arrays):
-        file.write(b"half")
+    def fail(path, labels):
+        path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", fail)
+    monkeypatch.setattr("stacksam.session.snapshot._write_labels", fail)
     worked.remove_object(2)
     with pytest.raises(WriteError, match="disk is full"):
         worked.save(saved)

@@ -1,10 +1,12 @@
 """Every kind of step can be taken back and done again."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from models import ThresholdPredictor, stack_of
+from models import ThresholdPredictor, disc, stack_of
 from session_support import BOX_1, BOX_2, TRUTH, act, assert_same, state_of, steps
 from stacksam.core.cleanup import CleanUp
 from stacksam.core.windows import Window
@@ -40,6 +42,29 @@ def test_any_work_can_be_taken_back_and_done_again(steps):
         assert session.redo()
         assert_same(session, state)
     assert_same(session, end)
+
+
+@settings(max_examples=15, deadline=None)
+@given(steps)
+def test_no_work_touches_masks_that_the_user_gave(steps):
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    given = {4: disc((64, 72), (20, 20), 7), 8: disc((64, 72), (25, 27), 5)}
+    for z, mask in given.items():
+        session.add_mask(9, z, mask)
+    for step in steps:
+        before = session.objects
+        if step[0] in ("undo", "redo"):
+            getattr(session, step[0])()
+        else:
+            with suppress(ValueError):
+                act(session, step)
+        if 9 not in session.objects:
+            return
+        if session.objects[9].prompts != before[9].prompts:
+            return  # taken back, moved or cleared by the step itself
+        result = session.result(9)
+        for z, mask in given.items() if result is not None else ():
+            assert np.array_equal(result.mask[z], mask)
 
 
 def test_steps_have_names_for_a_menu():

@@ -5,9 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -58,13 +61,25 @@ def assert_equal(first, second):
 # Restoring
 
 
+def test_a_step_that_returned_is_in_the_file(journalled, folder, monkeypatch):
+    is_allowed, sync = threading.Event(), os.fsync
+    monkeypatch.setattr(journal, "LONGEST_WAIT", 30.0)
+    monkeypatch.setattr(journal.os, "fsync", lambda d: is_allowed.wait(30) and sync(d))
+    journalled.add_box(1, 6, BOX_1)  # which is not synced yet
+    (entry,) = read_lines(folder / JOURNAL).entries[1:]
+    assert entry["text"] == "add box to object 1"
+    is_allowed.set()
+    journalled.commit(1)
+    assert journalled._journal._waiting == deque()
+
+
 def test_every_step_is_on_the_disk(journalled, folder):
     work(journalled)
     crash(journalled)
     again = restored(folder)
     assert_equal(again, journalled)
     assert again.notes == ()
-    assert not again.can_undo
+    assert again.undo_text == journalled.undo_text
 
 
 def test_each_moment_can_be_restored(journalled, folder):
@@ -144,8 +159,8 @@ def test_snapshots_follow_now_and_then(session, folder, monkeypatch):
     crash(session)
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))["facts"]
     assert (folder / FACTS).read_bytes() != first
-    assert facts["journal"]["lines"] > len(session._log) - 4
-    assert len(list(folder.glob("labels-*.npz"))) == 1
+    assert 3 < facts["journal"]["lines"] <= len(session._log)
+    assert len(list(folder.glob("labels-*.zarr.zip"))) == 1
     assert_equal(restored(folder), session)
 
 
@@ -207,6 +222,17 @@ def test_a_cut_off_tail_loses_the_last_action_only(crashed, folder):
         again = restored(folder)
         assert_same(again, expected)
         assert again.notes == ()
+
+
+def test_any_cut_leaves_what_was_before_it(crashed, folder):
+    path = folder / JOURNAL
+    whole = path.read_bytes()
+    ends = np.cumsum([len(line) for line in whole.splitlines(keepends=True)])
+    for cut in np.random.default_rng(0).integers(ends[0], len(whole), 30):
+        path.write_bytes(whole[:cut])
+        again = restored(folder)
+        assert again.notes == ()
+        assert len(again._log) == np.searchsorted(ends, cut, side="right")
 
 
 @pytest.mark.parametrize("line", [3, 8, -1])
@@ -295,6 +321,58 @@ def test_full_disk_is_told_and_nothing_is_lost(journalled, folder, monkeypatch):
         with pytest.raises(WriteError, match="disk is full"):
             journalled.save(folder)
         assert len(restored(folder)._log) == 2
+    journalled.add_box(2, 6, BOX_2)
+    assert told[-1] == ""
+    crash(journalled)
+    assert_equal(restored(folder), journalled)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_disk_that_is_full_now_and_then_loses_nothing(journalled, folder, monkeypatch, seed):
+    rng, write = np.random.default_rng(seed), os.write
+
+    def now_and_then(descriptor, data):
+        if rng.random() < 0.4:
+            write(descriptor, bytes(data)[: rng.integers(len(data))])
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(journal.os, "write", now_and_then)
+    monkeypatch.setattr(journal, "RETRY_AFTER", 0.01)
+    work(journalled)
+    crash(journalled)
+    assert_equal(restored(folder), journalled)
+
+
+def test_full_disk_at_the_beginning_leaves_the_folder_as_it_was(session, folder, monkeypatch):
+    session.add_box(1, 6, BOX_1)
+    session.save(folder)
+    session.propagate(1)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stacksam.io.atomic.os.fsync", full)
+        with pytest.raises(WriteError, match="disk is full"):
+            session.start_journal(folder)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    session.propagate(1)  # works on
+
+
+def test_a_folder_that_becomes_read_only_is_told(journalled, folder, monkeypatch):
+    told = []
+    journalled.journal_failed.connect(told.append)
+
+    def refuse(descriptor, data):
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_all", refuse)
+        journalled.add_box(1, 6, BOX_1)
+        journalled.commit(1)
+        assert "no permission" in told[-1]
     journalled.add_box(2, 6, BOX_2)
     assert told[-1] == ""
     crash(journalled)
@@ -435,6 +513,15 @@ def test_reopened_work_is_offered_again(session, folder):
     crash(again)
     (found,) = journals.unfinished(folder)
     assert found.n_steps == 2
+
+
+def test_work_that_was_set_aside_is_offered_again(journalled, folder):
+    journalled.add_box(1, 6, BOX_1)
+    journalled.stop_journal(is_finished=False)
+    (found,) = journals.unfinished(folder)
+    assert found.n_steps == 1
+    assert not (folder / LOCK).exists()
+    assert_equal(restored(folder), journalled)
 
 
 def test_half_written_files_go_with_the_next_saving(crashed, folder):

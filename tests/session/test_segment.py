@@ -11,7 +11,7 @@ import stacksam
 from models import TINY, ThresholdPredictor, overlap, stack_of, tiny_network
 from stacksam.core.errors import ReadError, WriteError
 from stacksam.sam.checkpoints import save_compact
-from stacksam.session import segment_file
+from stacksam.session import OverlapError, segment_file
 
 OBJECTS = [
     {
@@ -132,3 +132,42 @@ def test_prompts_that_say_nothing_are_refused(folder, image):
         segment_file(
             image, write_prompts(folder, nothing), folder / "x.nii.gz", model=ThresholdPredictor()
         )
+
+
+# Object 2 is marked across y: objects along different axes are not shared out before the commit.
+CROSSING = [
+    {
+        "id": 1,
+        "prompts": [{"kind": "box", "axis": 0, "index": 6, "yxyx": [12, 14, 32, 34]}],
+    },
+    {"id": 2, "prompts": [{"kind": "box", "axis": 1, "index": 22, "yxyx": [2, 14, 11, 34]}]},
+]
+
+
+def test_overlap_decides_who_gets_contested_voxels(folder, image, model):
+    out, prompts = folder / "labels.nii.gz", write_prompts(folder, CROSSING)
+    kept = segment_file(image, prompts, out, model=model)
+    taken = segment_file(image, prompts, out, model=model, overlap="overwrite")
+    contested = (kept == 1) & (taken == 2)
+    assert contested.any()
+    assert np.array_equal(kept > 0, taken > 0)
+
+
+def test_overlap_can_be_asked_about(folder, image, model):
+    out, prompts = folder / "labels.nii.gz", write_prompts(folder, CROSSING)
+    with pytest.raises(OverlapError, match=r"object 2 covers \d+ voxels of object 1"):
+        segment_file(image, prompts, out, model=model, overlap="ask")
+    assert not out.exists()
+    for policy, answer in (("keep", False), ("overwrite", True)):
+        asked = []
+        labels = segment_file(
+            image,
+            prompts,
+            out,
+            model=model,
+            overlap="ask",
+            ask=lambda text, a=answer, seen=asked: seen.append(text) or a,
+        )
+        assert len(asked) == 1
+        same = segment_file(image, prompts, out, model=model, overlap=policy)
+        assert np.array_equal(labels, same)

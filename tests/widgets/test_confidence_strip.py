@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from widget_support import LEFT, Qt, QtCore, click, record, show, widgets
+from window_support import wait_for
 
 CONFIDENCE = np.array([0, 0, 0.8, 0.3, 0.9, 0.1, 0.7, 0, 0, 0], np.float32)
 AREA = np.array([0, 0, 50, 60, 80, 60, 20, 0, 0, 0])
@@ -37,7 +38,7 @@ def test_dragging_goes_along(filled, qtbot):
     qtbot.mousePress(filled.plot, LEFT, pos=place[1])
     for k in (2, 3):
         qtbot.mouseMove(filled.plot, place[k])
-        qtbot.waitUntil(lambda k=k: chosen[-1] == k)
+        wait_for(qtbot, lambda k=k: chosen[-1] == k)
     qtbot.mouseRelease(filled.plot, LEFT, pos=place[3])
     assert chosen == [1, 2, 3]
 

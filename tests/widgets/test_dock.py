@@ -3,6 +3,7 @@
 import pytest
 
 from widget_support import Qt, QtCore, QtGui, QtWidgets, click, record, show, widgets
+from window_support import wait_for
 
 PANELS = {
     "image": "ImagePanel",
@@ -130,7 +131,7 @@ def test_scrolling_past_a_setting_leaves_it_alone(dock, qtbot, session):
     assert combo.currentText() == "Automatic"
     dock.activateWindow()
     combo.setFocus()
-    qtbot.waitUntil(combo.hasFocus)
+    wait_for(qtbot, combo.hasFocus)
     wheel(combo)
     assert combo.currentText() != "Automatic"
 

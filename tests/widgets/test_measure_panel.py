@@ -39,7 +39,7 @@ def test_a_table_is_shown_and_can_be_saved(panel, qtbot, marked, monkeypatch):
     assert not panel.save_button.isEnabled()
     panel.set_table(ROWS)
     header = [panel.table.horizontalHeaderItem(k).text() for k in range(4)]
-    assert header == ["label", "name", "volume_mm3", "mean"]
+    assert header == ["label", "name", "volume mm³", "mean"]
     assert texts(panel) == [["1", "liver", "1530000", ""], ["2", "Milz", "0.5", "3"]]
     asked = record(panel.save_asked)
     answers = iter([("", ""), ("a b.csv", "")])

@@ -6,7 +6,7 @@ import pytest
 
 from stacksam.widgets.object_table import Column
 from widget_support import Qt, QtCore, QtGui, QtWidgets, click, record, show, widgets
-from window_support import PATIENCE
+from window_support import wait_for
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def texts(panel, row):
 
 
 def settled(panel, qtbot):
-    qtbot.waitUntil(lambda: not panel._timer.isActive(), timeout=PATIENCE)
+    wait_for(qtbot, lambda: not panel._timer.isActive())
 
 
 def three_objects(panel, session):
@@ -85,7 +85,7 @@ def test_rename_in_place(panel, qtbot, session):
     editor.selectAll()
     qtbot.keyClicks(editor, "Milz")
     qtbot.keyClick(editor, Qt.Key.Key_Return)  # Qt takes it over in its next turn
-    qtbot.waitUntil(lambda: session.objects[2].name == "Milz", timeout=PATIENCE)
+    wait_for(qtbot, lambda: session.objects[2].name == "Milz")
     settled(panel, qtbot)
     assert texts(panel, 1)[Column.NAME] == "Milz"
     session.undo()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -22,6 +22,9 @@ class SourceSlice(NamedTuple):
     path: str
     member: str = ""
     frame: int = 0
+
+    def __repr__(self) -> str:  # paths are nobody's business in a log
+        return f"SourceSlice(frame={self.frame})"
 
 
 @dataclass(frozen=True)
@@ -51,4 +54,4 @@ class ScanInfo:
     window: tuple[float, float] | None = None
     slice_positions: tuple[tuple[float, float, float], ...] | None = None
     label_names: tuple[tuple[int, str], ...] = ()
-    sources: tuple[SourceSlice, ...] = ()
+    sources: tuple[SourceSlice, ...] = field(default=(), repr=False)

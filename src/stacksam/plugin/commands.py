@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from stacksam.plugin.diagnostics import diagnostics
+from stacksam.widgets.amounts import volume_text
 
 if TYPE_CHECKING:
     from stacksam.plugin.desk import Desk
@@ -39,6 +42,8 @@ class Commands:
         dock.objects.edit_asked.connect(self._on_edit)
         dock.objects.go_to_asked.connect(self.go_to_object)
         dock.commit.commit_asked.connect(self.commit)
+        dock.commit.commit_all_asked.connect(self.commit_all)
+        dock.prompts.absent_asked.connect(self.mark_absent)
         dock.commit.export_asked.connect(self.export)
         dock.commit.import_asked.connect(self.import_labels)
         dock.measure.measure_asked.connect(self.measure)
@@ -63,6 +68,8 @@ class Commands:
             "cancel": self.cancel,
             "least_certain": dock.strip.go_to_least_certain,
             "commit": lambda: self.commit(dock.commit.overwrite_check.isChecked()),
+            "commit_all": lambda: self.commit_all(dock.commit.overwrite_check.isChecked()),
+            "absent": self.mark_absent,
             "new_object": lambda: self.desk.session.new_object(),
             "hide": self.hide,
             "undo": lambda: self.desk.undo(),
@@ -119,7 +126,52 @@ class Commands:
         label_id = desk.attempt(lambda: desk.session.commit(object_id, overwrite=overwrite))
         if label_id is not None:
             name = desk.session.objects[object_id].name
-            self._say(f"{name} is label {label_id} now. The next prompt begins a new object.")
+            self._say(f"{name} is label {label_id} now. The next mark begins a new object.")
+
+    def commit_all(self, overwrite: bool = False) -> None:
+        """Write every marked object that is not finished; outdated results are renewed before."""
+        if not self._try(lambda: self.desk.flush()):
+            return
+        desk = self.desk
+        waiting = self._unfinished()
+        if not waiting:
+            self.bench.fail(ValueError("there is no marked object that is not finished"))
+        elif any(self._is_outdated(i) for i in waiting) and not desk.run.is_running:
+            request = replace(type(self.bench.dock.propagation.request())(), all_objects=True)
+            self._try(lambda: desk.run.start(request, lambda: self._write_all(overwrite)))
+        else:
+            self._write_all(overwrite)
+
+    def _unfinished(self) -> list[int]:
+        objects = self.desk.session.objects
+        return [i for i, info in objects.items() if info.prompts and not info.is_locked]
+
+    def _is_outdated(self, object_id: int) -> bool:
+        session = self.desk.session
+        return session.result(object_id) is not None and not session.is_current(object_id)
+
+    def _write_all(self, overwrite: bool) -> None:
+        session, waiting = self.desk.session, self._unfinished()
+        trouble, last = "", session.active_object
+        for object_id in waiting:
+            try:
+                session.commit(object_id, overwrite=overwrite)
+            except (ValueError, TypeError) as error:
+                trouble, last = f"{session.objects[object_id].name}: {error}", object_id
+        session.active_object = last
+        n_left = len(self._unfinished())
+        text = f"Committed {_count(len(waiting) - n_left, 'object')}."
+        self.bench.dock.show_message(f"{text} Not {trouble}." if trouble else text, bool(trouble))
+
+    def mark_absent(self) -> None:
+        """Say that the active object is not on the slice in view."""
+        desk = self.desk
+        view, active = desk.view, desk.active_object
+        if view is None or not view.is_flat or active is None:
+            self.bench.fail(ValueError("choose an object and show one of its slices first"))
+            return
+        shape = desk.session.volume.plane_shape(view.axis)
+        self._try(lambda: desk.add_mask(view.index, np.zeros(shape, bool), view.axis))
 
     def hide(self) -> None:
         """Hide the active object, or show it again."""
@@ -139,16 +191,29 @@ class Commands:
             desk.go_to(prompts[0].index, prompts[0].axis)
 
     def export(self, path: str) -> None:
-        """Write the labels to a file, in the image's geometry."""
+        """Write the labels to a file, in the image's geometry, and the objects' names.
+
+        DICOM SEG holds names itself; beside any other file ``NAME_names.json`` has them, which
+        ``stacksam measure --names`` reads.
+        """
         desk = self.desk
         labels, volume = desk.session.labels, desk.session.volume
-        names = {o.label_id: o.name for o in desk.session.objects.values() if o.label_id}
+        objects = desk.session.objects.values()
+        names = {o.label_id: o.name for o in objects if o.label_id}
+        is_named = any(o.label_id and o.name != f"object {o.object_id}" for o in objects)
 
         def write() -> str:
             from stacksam.io import write_labels
+            from stacksam.io.atomic import atomic_path, full_suffix
 
             write_labels(path, labels, like=volume, names=names)
-            return Path(path).name
+            if not is_named or full_suffix(path) == ".dcm":
+                return Path(path).name
+            beside = Path(path).with_name(_without_suffix(path) + "_names.json")
+            with atomic_path(beside) as temporary:
+                text = json.dumps(names, ensure_ascii=False, indent=1)
+                temporary.write_text(text + "\n", encoding="utf-8")
+            return f"{Path(path).name} and {beside.name}"
 
         self.bench.errands.submit(write, on_step=lambda name: self._say(f"Wrote {name}."))
 
@@ -179,7 +244,7 @@ class Commands:
             )
             if as_keyframes:
                 desk.session.active_object = ids[0]
-            self._say(f"Imported {len(ids)} {'object' if len(ids) == 1 else 'objects'}.")
+            self._say(f"Imported {_count(len(ids), 'object')}.")
 
         self._try(take_over)
 
@@ -269,6 +334,14 @@ class Commands:
         return True
 
 
+def _without_suffix(path: str) -> str:
+    """File name without its ending, which may be one of two parts."""
+    from stacksam.io.atomic import full_suffix
+
+    name = Path(path).name
+    return name[: len(name) - len(full_suffix(path))]
+
+
 def _size(grid: Any) -> int:
     return int(np.prod(grid.volume_shape))
 
@@ -276,9 +349,8 @@ def _size(grid: Any) -> int:
 def _volume_text(row: dict[str, Any]) -> str:
     """Volume of a measured object in a unit that people read."""
     mm3 = row.get("volume_mm3")
-    if mm3 is None:
-        return f"{int(row['voxels'])} px"
-    for factor, unit in ((1e-3, "cm³"), (1.0, "mm³"), (1e9, "µm³")):
-        if mm3 * factor >= 0.1:
-            return f"{mm3 * factor:.3g} {unit}"
-    return f"{mm3 * 1e9:.3g} µm³"
+    return f"{int(row['voxels'])} px" if mm3 is None else volume_text(mm3)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

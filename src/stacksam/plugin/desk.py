@@ -269,6 +269,7 @@ class Desk:
             self.replace_layers()
         elif self.shapes.layer is not None:
             self.shapes.place(self.place())
+        self.points.show_size()
         self.live.on_view_changed()
         self.strip.show_current()
         self.prefetch.restart()

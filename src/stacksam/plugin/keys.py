@@ -32,6 +32,8 @@ KEYS = (
     Key(",", ",", "Propagate one slice down", "step_down"),
     Key("U", "U", "Go to the least certain slice", "least_certain"),
     Key("Shift-C", "Shift+C", "Commit the object", "commit"),
+    Key("Control-Shift-C", "Ctrl+Shift+C", "Commit all marked objects", "commit_all"),
+    Key("Shift-A", "Shift+A", "The object is not on this slice", "absent"),
     Key("N", "N", "New object", "new_object"),
     Key("H", "H", "Hide or show the object", "hide"),
     Key("Control-Z", "Ctrl+Z", "Undo", "undo"),

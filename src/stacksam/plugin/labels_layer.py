@@ -36,6 +36,7 @@ class LabelsLayer:
         self._session: Session | None = None
         self._grid: Grid | None = None
         self._colors: dict[int | None, np.ndarray] = {}
+        self._names: dict[int, str] = {}
 
     def attach(self, session: Session, grid: Grid) -> None:
         """Follow a session, which is about this frame of the image."""
@@ -105,6 +106,7 @@ class LabelsLayer:
         """Give each label its object's colour; those of hidden objects are left out."""
         if self.layer is None or self._session is None:
             return
+        self._set_names()
         from napari.utils.colormaps import DirectLabelColormap
 
         colors = dict(self._colors)
@@ -117,6 +119,16 @@ class LabelsLayer:
             self._colors = colors
             table = {None: GREY, 0: np.zeros(4), **colors}
             self.layer.colormap = DirectLabelColormap(color_dict=table)
+
+    def _set_names(self) -> None:
+        """Let napari's status bar name the object under the mouse."""
+        objects = self._session.objects.values() if self._session is not None else ()
+        self._names |= {o.label_id: o.name for o in objects if o.label_id is not None}
+        ids = sorted(self._names)
+        table = {"index": [0, *ids], "name": ["", *(self._names[i] for i in ids)]}
+        known = self.layer.features
+        if "name" not in known or list(known["name"]) != table["name"]:
+            self.layer.features = table
 
     def _on_labels_changed(self, object_id: int) -> None:
         self.update()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import WeakSet
 
 from qtpy.QtCore import QTimer
+
+_ALL: WeakSet[Later] = WeakSet()
 
 
 class Later:
@@ -22,6 +25,7 @@ class Later:
         self._timer = QTimer()
         self._timer.setSingleShot(not repeats)
         self._timer.timeout.connect(function)
+        _ALL.add(self)
 
     @property
     def is_waiting(self) -> bool:
@@ -39,3 +43,8 @@ class Later:
         """Call no more."""
         with suppress(RuntimeError):
             self._timer.stop()
+
+
+def is_all_done() -> bool:
+    """Whether no call of any `Later` is to come."""
+    return not any(later.is_waiting for later in _ALL)

@@ -53,12 +53,38 @@ def load_and_warm(name: str) -> Any:
     return model
 
 
-def fetch(name: str, cancel: Event) -> None:
-    """Download a model that is known by name and not here yet; of a file do nothing."""
-    from stacksam.sam.registry import download_model, list_models
+class Download:
+    """A transfer that a thread makes and the window looks at.
 
-    if any(entry.name == name and not entry.is_here for entry in list_models()):
-        download_model(name, cancel=cancel)
+    Attributes
+    ----------
+    cancel : threading.Event
+    progress : tuple of int
+        Bytes that are here, and bytes in all (0 if not known).
+    """
+
+    def __init__(self) -> None:
+        self.cancel = Event()
+        self.progress = (0, 0)
+
+    def report(self, done: int, total: int) -> None:
+        """Note how far it is."""
+        self.progress = (done, total)
+
+
+def must_fetch(name: str) -> bool:
+    """Whether a model is known by name and not here yet."""
+    from stacksam.sam.registry import list_models
+
+    return any(entry.name == name and not entry.is_here for entry in list_models())
+
+
+def fetch(name: str, download: Download) -> None:
+    """Download a model that is known by name and not here yet; of a file do nothing."""
+    from stacksam.sam.registry import download_model
+
+    if must_fetch(name):
+        download_model(name, progress=download.report, cancel=download.cancel)
 
 
 def model_entries(current: str = "") -> list[dict[str, Any]]:

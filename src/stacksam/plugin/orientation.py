@@ -71,6 +71,9 @@ def compass(letters: tuple[str, str, str, str]) -> str:
 class Compass:
     """Shows the letters in the viewer's text overlay, unless the user has one of their own.
 
+    It also turns the depth axis of the 3D display: napari draws z, y, x as a right-handed frame,
+    in which patients, who are measured along right-handed x, y, z, come out mirrored.
+
     Parameters
     ----------
     viewer : napari.Viewer
@@ -79,15 +82,29 @@ class Compass:
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self._shown = ""
+        self._former_depth = ""
 
     def show(self, layer: Any, grid: Grid) -> None:
         """Follow the view."""
         letters = screen_letters(self.viewer, layer, grid)
         self._set("" if letters is None else compass(letters))
+        self._turn_depth(patient_affine(layer) is not None and len(grid.spatial) == 3)
 
     def close(self) -> None:
         """Take the letters away."""
         self._set("")
+        self._turn_depth(False)
+
+    def _turn_depth(self, is_patient: bool) -> None:
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        depth = str(camera.orientation[0])
+        if is_patient and not self._former_depth:
+            self._former_depth = depth
+            camera.orientation = ("away", *camera.orientation[1:])
+        elif not is_patient and self._former_depth:
+            if depth == "away":  # otherwise the user has chosen
+                camera.orientation = (self._former_depth, *camera.orientation[1:])
+            self._former_depth = ""
 
     def _set(self, text: str) -> None:
         overlay = _text_overlay(self.viewer)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import ref
-
-from qtpy.QtCore import QTimer
 
 
 @contextmanager
@@ -33,30 +30,8 @@ def quietly_above(viewer: Any, image: Any) -> Iterator[None]:
             viewer.layers.selection.update(selected)
 
 
-def remove_gently(viewer: Any, layers: Sequence[Any], pause: int = 60) -> None:
-    """Remove layers one after the other, with a drawing between them.
-
-    vispy 0.17 ends the whole program on some graphics drivers (Mesa's llvmpipe for one) if two
-    layers go between two drawings and a third one comes.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    layers : sequence of layers
-        Those that are gone already are skipped.
-    pause : int
-        Milliseconds between two of them.
-    """
-    # weakly, as the viewer may be closed in the meantime
-    known, *waiting = (ref(getattr(x, "__wrapped__", x)) for x in (viewer, *layers))
-
-    def remove_next() -> None:
-        viewer = known()
-        while waiting and viewer is not None:
-            with suppress(ValueError, KeyError, RuntimeError):
-                viewer.layers.remove(waiting.pop(0)())
-                break
-        if waiting and viewer is not None:
-            QTimer.singleShot(pause, remove_next)
-
-    remove_next()
+def remove_layers(viewer: Any, layers: Sequence[Any]) -> None:
+    """Remove layers; those that are gone already are skipped."""
+    for layer in layers:
+        with suppress(ValueError, KeyError, RuntimeError):
+            viewer.layers.remove(layer)

@@ -23,6 +23,21 @@ class PointLayer(PromptLayer):
         """The active object's points, in order."""
         return [p for p in self.desk.active_prompts if isinstance(p, PointPrompt)]
 
+    def show_size(self) -> None:
+        """Keep points large enough to grab, where there are some.
+
+        napari draws one point of no size on slices that have none, which a smallest size would
+        bring to light in the image's corner.
+        """
+        if self.layer is not None:
+            view = self.desk.view
+            has_one = view is not None and any(
+                not view.is_flat or round(p.zyx[view.axis]) == view.index for p in self.prompts()
+            )
+            limits = (SMALLEST if has_one else 0, LARGEST)
+            if tuple(self.layer.canvas_size_limits) != limits:
+                self.layer.canvas_size_limits = limits
+
     def start(self, positive: bool) -> None:
         """Let clicks add points."""
         layer = self.open()
@@ -62,6 +77,7 @@ class PointLayer(PromptLayer):
                 layer.face_color = colors
         finally:
             self._is_showing = False
+        self.show_size()
 
     def _rows(self) -> list[np.ndarray]:
         return list(np.asarray(self.layer.data, float))

@@ -16,6 +16,7 @@ import numpy as np
 from stacksam.plugin.coordinates import place_on_frame
 from stacksam.plugin.later import Later
 from stacksam.plugin.placing import quietly_above
+from stacksam.session.state import new_object
 
 if TYPE_CHECKING:
     from stacksam.plugin.desk import Desk
@@ -24,6 +25,9 @@ NAME = "StackSAM preview"
 OPACITY = 0.55
 FLAT_PAUSE, SOLID_PAUSE = 15, 400
 """Milliseconds between drawings while slices stream in: in 2D, and in the 3D display."""
+
+COLORS_AHEAD = 32
+"""Objects to come that have their colours already: with others, napari compiles shaders anew."""
 
 GREY = np.array([0.6, 0.6, 0.6, 1.0])
 SMALLEST_TYPES = (np.uint8, np.uint16, np.uint32)
@@ -39,8 +43,6 @@ class PreviewLayer:
     desk : Desk
     on_painted : callable
         Called with object id, axis, index and the slice's new mask (H, W) bool.
-    on_drawn : callable, optional
-        Called after the layer was told to draw a new slice.
     """
 
     def __init__(self, desk: Desk, on_painted: Painted) -> None:
@@ -50,6 +52,7 @@ class PreviewLayer:
         self._on_painted = on_painted
         self._volume = np.zeros(desk.grid.volume_shape, np.uint8)
         self._seen: tuple[Slice, np.ndarray] | None = None  # what was on the screen last
+        self._colors: dict[int, tuple[float, ...]] = {}  # of the layer, also of objects to come
         self._is_drawing = False
         self._timer = Later(self._draw)
 
@@ -75,6 +78,7 @@ class PreviewLayer:
         self._follow_layer()
 
     def _follow_layer(self) -> None:
+        self._colors = {}
         self.set_colors(self.desk.colors())
         self._remember()
         self.layer.events.paint.connect(self._on_paint)
@@ -106,12 +110,16 @@ class PreviewLayer:
 
     def set_colors(self, colors: Mapping[int, np.ndarray]) -> None:
         """Colours (RGBA) by object id; anything else is drawn in grey."""
-        if self.layer is None:
+        shown = {i: tuple(color) for i, color in colors.items()}
+        if self.layer is None or shown.items() <= self._colors.items():
             return
         from napari.utils.colormaps import DirectLabelColormap
 
+        first = 1 + max(shown, default=0)
+        coming = {i: (*new_object(i).color, 1.0) for i in range(first, first + COLORS_AHEAD)}
+        self._colors = {**coming, **shown}
         table: dict[int | None, np.ndarray] = {None: GREY, 0: np.zeros(4)}
-        table.update(colors.items())
+        table.update((i, np.array(color)) for i, color in self._colors.items())
         self.layer.colormap = DirectLabelColormap(color_dict=table)
 
     def write(self, object_id: int, axis: int, index: int, mask: np.ndarray | None) -> None:

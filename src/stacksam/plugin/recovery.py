@@ -113,7 +113,7 @@ class Recovery:
         self.keep(session, folder)
         self.bench.adopt(session)
         if former is not None:
-            self._end(former)
+            self._end(former, is_finished=not former.can_undo)  # its work is offered next time
         self.bench.dock.show_message(f"Restored: {_count(len(session.objects), 'object')}.")
 
     def discard(self, key: str) -> None:
@@ -127,15 +127,16 @@ class Recovery:
         for session, _ in list(self._folders.values()):
             self._end(session)
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: Session, is_finished: bool = True) -> None:
         from stacksam.session.journals import discard
 
         session.journal_failed.disconnect(self._on_trouble, missing_ok=True)
         _, folder = self._folders.pop(id(session), (session, None))
         if folder is not None:
             with suppress(StackSAMError, OSError):
-                session.stop_journal()
-            discard(folder)
+                session.stop_journal(is_finished)
+            if is_finished:
+                discard(folder)
 
     def _on_trouble(self, text: str) -> None:
         if text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -15,13 +14,14 @@ from stacksam.plugin.contrast import RIGHT, ContrastLink, drag_window, is_scan
 from stacksam.plugin.coordinates import Grid, read_grid, to_data
 from stacksam.plugin.desk import Desk
 from stacksam.plugin.engine import INTERACTION, Engine
+from stacksam.plugin.graphics import ContextGuard
 from stacksam.plugin.keys import KeyBindings, cheat_sheet
 from stacksam.plugin.labels_layer import LabelsLayer
 from stacksam.plugin.later import Later
 from stacksam.plugin.layers import layer_to_volume
-from stacksam.plugin.models import Prepared, fetch, load_and_warm, model_entries, prepare
+from stacksam.plugin.models import Download, Prepared, fetch, load_and_warm, model_entries, prepare
 from stacksam.plugin.orientation import Compass
-from stacksam.plugin.placing import remove_gently
+from stacksam.plugin.placing import remove_layers
 from stacksam.plugin.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FRAME_PAUSE = 200
 """Milliseconds that the time slider has to rest before the session of that time point opens."""
+
+DOWNLOAD_PAUSE = 200
+"""Milliseconds between two looks at a download."""
 
 MODEL = "compact"
 PLACE = ("scale", "translate", "rotate", "shear", "affine", "units")
@@ -64,7 +67,9 @@ class Workbench:
         self._left: dict[str, Session] = {}  # of images that were removed, by fingerprint
         self._label_layers: dict[tuple[Any, int], LabelsLayer] = {}
         self._is_closed = False
-        self._cancel = Event()
+        self._download = Download()
+        self._download_timer = Later(self._show_download, repeats=True)
+        self.graphics = ContextGuard(viewer, dock)
         self.compass = Compass(viewer)
         self.recovery = Recovery(self)
         self.commands = Commands(self)
@@ -93,6 +98,7 @@ class Workbench:
         dock.image.time_chosen.connect(self._show_time)
         dock.model.model_chosen.connect(self.choose_model)
         dock.model.file_chosen.connect(self.choose_model)
+        dock.model.cancel_asked.connect(lambda: self._download.cancel.set())
         app = QApplication.instance()
         if app is not None:
             app.aboutToQuit.connect(self._on_quit)
@@ -107,7 +113,8 @@ class Workbench:
         if self._is_closed:
             return
         self._is_closed = True
-        self._cancel.set()
+        self._download.cancel.set()
+        self._download_timer.stop()
         self._frame_timer.stop()
         self._layers_timer.stop()
         self.engine.close()
@@ -135,6 +142,7 @@ class Workbench:
             self.viewer.mouse_drag_callbacks.remove(self._on_drag)
         self.keys.close()
         self.compass.close()
+        self.graphics.close()
 
     def fail(self, error: Exception) -> None:
         """Show what a user can act on as one sentence; hand anything else to napari."""
@@ -184,9 +192,12 @@ class Workbench:
 
     def choose_model(self, name: str) -> None:
         """Compute with another model from now on, by its name or the path of a file."""
+        download = self._download = Download()
         self.dock.model.show_busy("Fetching the model ...")
+        self._download_timer.start(DOWNLOAD_PAUSE)
 
         def load() -> None:
+            self._download_timer.stop()
             self.dock.model.show_busy("Loading the model ...")
             self.engine.submit(
                 lambda: load_and_warm(name),
@@ -196,7 +207,7 @@ class Workbench:
             )
 
         self.errands.submit(
-            lambda: fetch(name, self._cancel),
+            lambda: fetch(name, download),
             key="model",
             on_done=load,
             on_error=self._on_not_prepared,
@@ -218,9 +229,20 @@ class Workbench:
         if self._image is not None and self._image == layer:
             self._open(layer, grid, session)
 
+    def _show_download(self) -> None:
+        done, total = self._download.progress
+        if done:
+            self.dock.model.show_progress(done, total)
+
     def _on_not_prepared(self, error: Exception) -> None:
+        from stacksam.sam.downloads import DownloadCancelled
+
+        self._download_timer.stop()
         self.dock.model.show_busy(None)
-        self.fail(error)
+        if isinstance(error, DownloadCancelled):
+            self.dock.show_message(str(error))
+        else:
+            self.fail(error)
 
     def adopt(self, session: Session) -> None:
         """Go on with a session that was restored for the image that is open."""
@@ -274,7 +296,7 @@ class Workbench:
         spare, self._spare = self._spare, []
         here = list(self.viewer.layers)
         spare = [x if any(x == layer for layer in here) else None for x in spare]
-        remove_gently(self.viewer, [x for x in spare if x is not None and x.ndim != ndim])
+        remove_layers(self.viewer, [x for x in spare if x is not None and x.ndim != ndim])
         return [x if x is not None and x.ndim == ndim else None for x in spare]
 
     def _window_of(self, layer: Any) -> Any:

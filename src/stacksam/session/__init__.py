@@ -1,6 +1,7 @@
 """The evented session: prompts, predictions, labels, history."""
 
 from stacksam.session.jobs import PropagationJob, SliceJob
+from stacksam.session.protection import OverlapError
 from stacksam.session.results import Prediction, PropagationResult
 from stacksam.session.segment import segment_file
 from stacksam.session.session import Session
@@ -8,6 +9,7 @@ from stacksam.session.state import ObjectInfo
 
 __all__ = [
     "ObjectInfo",
+    "OverlapError",
     "Prediction",
     "PropagationJob",
     "PropagationResult",

@@ -24,7 +24,7 @@ from stacksam.core.prompts import (
 from stacksam.core.windows import WindowSpec, resolve_window
 from stacksam.io.prompt_files import PromptFile
 from stacksam.session import edits, importing
-from stacksam.session.record import Record
+from stacksam.session.record import Record, name_of
 from stacksam.session.state import new_object
 
 
@@ -213,14 +213,6 @@ class Annotation(Record):
         """Give an object a colour (red, green, blue), each in [0, 1]."""
         self._set("colour of", object_id, color=edits.check_color(color))
 
-    def set_visible(self, object_id: int, is_visible: bool) -> None:
-        """Show or hide an object; not part of the history."""
-        self._object(object_id)
-        hidden = self._hidden - {object_id} if is_visible else self._hidden | {object_id}
-        if hidden != self._hidden:
-            self._hidden = hidden
-            self.objects_changed.emit(object_id)
-
     def set_clean_up(self, object_id: int, clean_up: CleanUp | None) -> None:
         """Say what is done to each mask of an object, except to those that the user gave.
 
@@ -239,7 +231,8 @@ class Annotation(Record):
 
     def set_window(self, window: WindowSpec) -> None:
         """Let the model see other grey values; results stay until they are computed again."""
-        self._do("window", replace(self._state, window=resolve_window(self.volume, window)))
+        limits = resolve_window(self.volume, window)
+        self._do("window", replace(self._state, window=limits, window_name=name_of(window)))
 
     def import_labels(
         self,

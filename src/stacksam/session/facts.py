@@ -30,6 +30,10 @@ def difference(before: State, after: State) -> Json:
     facts: Json = {}
     if before.window != after.window:
         facts["window"] = [after.window.low, after.window.high]
+    if before.window_name != after.window_name:
+        facts["window_name"] = after.window_name
+    if before.last_label != after.last_label:
+        facts["last_label"] = after.last_label
     if before.prompts != after.prompts:
         known = _by_id(before.prompts)
         new = {p.prompt_id: p for p in after.prompts if known.get(p.prompt_id) != p}
@@ -73,7 +77,14 @@ def patched(state: State, facts: Json, results: Json | None = None) -> State:
         objects = _patch(objects, facts["objects"], {o.object_id: o for o in described})
     if not set(prompts.object_ids) <= set(objects):
         raise ValueError("prompts of an object that is not listed")
-    state = State(window, prompts, MappingProxyType(objects), state.results).with_prompts(prompts)
+    state = State(
+        window,
+        prompts,
+        MappingProxyType(objects),
+        state.results,
+        str(facts.get("window_name", state.window_name)),
+        int(facts.get("last_label", state.last_label)),
+    ).with_prompts(prompts)
     changed = {
         int(i): None if r is None else result_from_dict(r, prompts.for_object(int(i)))
         for i, r in (results or {}).items()
@@ -122,6 +133,14 @@ def object_from_dict(values: Json) -> ObjectInfo:
         bool(values["is_locked"]),
         clean_up=None if values["clean_up"] is None else CleanUp(**values["clean_up"]),
     )
+
+
+def results_to_dict(state: State) -> Json:
+    """All results of a state as JSON values, by object id."""
+    prompts = state.prompts
+    return {
+        str(i): result_to_dict(kept, prompts.for_object(i)) for i, kept in state.results.items()
+    }
 
 
 def result_to_dict(kept: KeptResult, prompts: PromptSet) -> Json:

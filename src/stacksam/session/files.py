@@ -19,9 +19,11 @@ from stacksam.io.atomic import atomic_path, explained
 from stacksam.sam import Predictor, load_model
 from stacksam.session import facts
 from stacksam.session.folder_lock import FolderLock
+from stacksam.session.history import History
 from stacksam.session.journal import Journal
 from stacksam.session.labels import LabelImage
 from stacksam.session.lines import JOURNAL, Entry, Part, Place, now, read_lines, to_line
+from stacksam.session.past import read_history, retold, write_history
 from stacksam.session.snapshot import (
     ImageFacts,
     Snapshot,
@@ -54,6 +56,8 @@ class Content:
         False if the program that wrote it ended in mid-work.
     is_whole : bool
         Whether the log leads to the snapshot without a gap.
+    history : History
+        What can be undone and done again.
     notes : tuple of str
         What is missing, one sentence each.
     """
@@ -63,6 +67,7 @@ class Content:
     log: list[Entry]
     is_closed: bool
     is_whole: bool
+    history: History
     notes: tuple[str, ...] = ()
 
 
@@ -131,9 +136,17 @@ def _write(session: Session, folder: Path, last: list[Entry]) -> Snapshot:
         session.model.fingerprint,
         session._state,
         (session._next_prompt_id, session._next_object_id),
+        history=write_history(folder, session._history, session._state, place),
+        hidden=tuple(sorted(session._hidden)),
         place=place,
     )
-    snapshot = write_snapshot(folder, snapshot, session.labels)
+    try:
+        snapshot = write_snapshot(folder, snapshot, session.labels)
+    except BaseException:
+        with suppress(OSError):
+            if snapshot.history:
+                (folder / snapshot.history).unlink()
+        raise
     with explained(folder / JOURNAL):
         if read_lines(folder / JOURNAL).lost:
             os.replace(folder / JOURNAL, folder / DAMAGED)
@@ -162,7 +175,7 @@ def restore_session(folder: str | Path, volume: Volume | None, model: Predictor 
     Returns
     -------
     session : Session
-        With an empty history, and with `notes` if something could not be read.
+        With `notes` if something could not be read.
 
     Raises
     ------
@@ -179,6 +192,7 @@ def restore_session(folder: str | Path, volume: Volume | None, model: Predictor 
     model = model or load_model(snapshot.model)
     session = Session(volume, model, window=snapshot.state.window)
     session._state, session._labels.data = snapshot.state, content.labels
+    session._history, session._hidden = content.history, frozenset(snapshot.hidden)
     session._next_prompt_id, session._next_object_id = snapshot.next_ids
     session._log = content.log if content.is_whole else [*session._log, {"kind": "gap"}]
     session.notes = content.notes
@@ -195,6 +209,7 @@ def read_folder(folder: Path) -> Content:
         path = folder / JOURNAL
         try:
             snapshot = read_snapshot(folder)
+            labels = read_labels(folder, snapshot)
         except ReadError as error:
             return _from_journal_alone(read_lines(path), error)
         before = read_lines(path, stop=snapshot.place.offset)
@@ -204,11 +219,16 @@ def read_folder(folder: Path) -> Content:
             f"{JOURNAL} cannot be read ({error.strerror}); close other programs"
         ) from error
     is_whole = before.place == snapshot.place
-    labels = read_labels(folder, snapshot)
+    written = snapshot.place
     snapshot, labels = with_entries(snapshot, labels, after.entries)
     snapshot = replace(snapshot, place=after.place)
     lost = after.lost if is_whole or after.entries else 0  # otherwise it is an older journal
-    return _content(snapshot, labels, before.entries + after.entries, is_whole, lost)
+    entries, history = before.entries + after.entries, History()
+    told = read_history(folder / Path(snapshot.history).name)
+    if told is not None and (is_whole or told.place == written):
+        since = entries[told.place.lines :] if is_whole else after.entries
+        history = retold(told.base, [*told.entries, *since], snapshot.state, labels.size)
+    return _content(snapshot, labels, entries, is_whole, lost, history)
 
 
 def _from_journal_alone(part: Part, error: ReadError) -> Content:
@@ -220,20 +240,28 @@ def _from_journal_alone(part: Part, error: ReadError) -> Content:
     try:
         z, y, x = (int(n) for n in begin["shape"])
         image = ImageFacts("", begin["image_hash"], begin["fingerprint"], (z, y, x))
-        state = State(Window(*map(float, begin["window"])))
+        window_name = str(begin["window_name"])
+        state = State(Window(*map(float, begin["window"])), window_name=window_name)
         snapshot = Snapshot(image, begin["model"], begin["model_fingerprint"], state)
     except (KeyError, TypeError, ValueError):
         raise error from None
     labels = np.zeros(image.shape, np.uint8)
     snapshot, labels = with_entries(snapshot, labels, entries[1:])
-    return _content(replace(snapshot, place=part.place), labels, entries, True, part.lost)
+    snapshot = replace(snapshot, place=part.place)
+    history = retold(state, entries[1:], snapshot.state, labels.size)
+    return _content(snapshot, labels, entries, True, part.lost, history)
 
 
 MOVES = ("step", "undo", "redo")
 
 
 def _content(
-    snapshot: Snapshot, labels: np.ndarray, entries: list[Entry], is_whole: bool, lost: int
+    snapshot: Snapshot,
+    labels: np.ndarray,
+    entries: list[Entry],
+    is_whole: bool,
+    lost: int,
+    history: History,
 ) -> Content:
     is_closed = bool(entries) and entries[-1]["kind"] == "close"
     log = [
@@ -242,7 +270,7 @@ def _content(
         if entry["kind"] != "close"
     ]
     note = f"the end of {JOURNAL} is damaged ({lost} bytes); what happened there is lost"
-    return Content(snapshot, labels, log, is_closed, is_whole, (note,) if lost else ())
+    return Content(snapshot, labels, log, is_closed, is_whole, history, (note,) if lost else ())
 
 
 def _is_heavy(entry: Entry, key: str) -> bool:
@@ -269,6 +297,8 @@ def with_entries(
                 model=str(entry.get("model", snapshot.model)),
                 model_fingerprint=str(entry.get("model_fingerprint", snapshot.model_fingerprint)),
             )
+            if entry["kind"] == "hidden":
+                snapshot = replace(snapshot, hidden=tuple(int(i) for i in entry["ids"]))
             if entry["kind"] not in MOVES:
                 continue
             state = facts.patched(state, entry["facts"], entry["results"])

@@ -47,9 +47,9 @@ def check_labels(labels: np.ndarray, volume: Volume) -> np.ndarray:
     return labels.astype(np.uint32)
 
 
-def free_ids(wanted: list[int], taken: set[int]) -> dict[int, int]:
-    """For each wanted label itself where it is free, otherwise the next one above all."""
-    given, next_id = {}, 1 + max(taken | set(wanted), default=0)
+def free_ids(wanted: list[int], taken: set[int], last: int) -> dict[int, int]:
+    """For each wanted label itself where it is free, otherwise one above all these and `last`."""
+    given, next_id = {}, 1 + max([*taken, *wanted, last])
     for label in wanted:
         given[label] = label
         if label in taken:
@@ -88,7 +88,7 @@ def with_objects(
         The labels under the values they get in the session.
     """
     taken = {info.label_id for info in state.objects.values() if info.label_id is not None}
-    ids = free_ids(values_in(labels), taken)
+    ids = free_ids(values_in(labels), taken, state.last_label)
     object_ids = list(range(next_id, next_id + len(ids)))
     for number, (object_id, label_id) in enumerate(zip(object_ids, ids.values(), strict=True), 1):
         info = replace(new_object(object_id), name=f"imported {number}")

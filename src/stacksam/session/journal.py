@@ -31,8 +31,8 @@ RETRY_AFTER = 5.0
 class Journal:
     """Append entries to a session folder's journal.
 
-    An entry waits until the one before it is on the disk, so that at most the last action is lost
-    whenever the program ends.
+    An entry waits until it is written and the one before it is synced. So an action that has
+    returned outlives the program, however that ends; a power cut may take the last one.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class Journal:
         self._lock, self._snapshot, self._newest = lock, snapshot, snapshot
         self._changes: list[LabelsChange] = []
         self._waiting: deque[tuple[Entry, Step | None]] = deque()
+        self._is_written = False  # the first of them, which is still to be synced
         self._is_closing = False
         self._changed = Condition()
         with explained(folder / JOURNAL):
@@ -68,16 +69,16 @@ class Journal:
         step : Step, optional
             Whose masks belong to the entry.
         is_urgent : bool
-            Wait until this entry is on the disk, not only the one before it.
+            Wait until this entry is synced, too.
         """
         with self._changed:
             self._waiting.append((entry, step))
-            self._wait_for(0 if is_urgent else 1)
+            self._wait(LONGEST_WAIT, for_sync=is_urgent)
 
     def flush(self, timeout: float = LONGEST_WAIT) -> bool:
         """Wait until everything is on the disk; False if it is not."""
         with self._changed:
-            return self._wait_for(0, timeout)
+            return self._wait(timeout, for_sync=True)
 
     def holds(self, folder: Path) -> bool:
         """Whether this journal lies in a folder."""
@@ -108,12 +109,17 @@ class Journal:
         if self._waiting:
             raise WriteError(self.trouble)
 
-    def _wait_for(self, left: int, timeout: float = LONGEST_WAIT) -> bool:
-        """Have the thread try, and wait until few enough entries are left or it failed."""
+    def _wait(self, timeout: float, for_sync: bool) -> bool:
+        """Have the thread try, and wait until all is written, or it failed."""
+
+        def is_done() -> bool:
+            left = len(self._waiting)
+            return left == 0 or (left == 1 and self._is_written and not for_sync)
+
         self.trouble = ""
         self._changed.notify_all()
-        self._changed.wait_for(lambda: len(self._waiting) <= left or self.trouble, timeout)
-        return len(self._waiting) <= left
+        self._changed.wait_for(lambda: is_done() or self.trouble, timeout)
+        return is_done()
 
     def _work(self) -> None:
         while True:
@@ -129,7 +135,7 @@ class Journal:
                 entry, step = self._waiting[0]
             trouble = self._append(entry, step)
             with self._changed:
-                self.trouble = trouble
+                self.trouble, self._is_written = trouble, False
                 if not trouble:
                     self._waiting.popleft()
                 self._changed.notify_all()
@@ -147,6 +153,9 @@ class Journal:
                 self._file.seek(before.offset)
                 self._file.truncate()  # of a line that did not fit last time
                 write_all(self._file.fileno(), line)
+                with self._changed:
+                    self._is_written = True
+                    self._changed.notify_all()
                 os.fsync(self._file.fileno())
         except WriteError as error:
             return str(error)
@@ -173,7 +182,7 @@ class Journal:
             for change in changes:
                 labels.apply(change)
             written = write_snapshot(self.folder, newest, labels.data)
-        except (ReadError, WriteError):
+        except (ReadError, WriteError, RuntimeError):  # the last if the program is just ending
             return  # the journal has it all, and the next line tries again
         with self._changed:
             self._snapshot = written
@@ -195,5 +204,6 @@ def newer(snapshot: Snapshot, entry: Entry, place: Place, step: Step | None) -> 
         model=entry.get("model", snapshot.model),
         model_fingerprint=entry.get("model_fingerprint", snapshot.model_fingerprint),
         next_ids=tuple(entry.get("next", snapshot.next_ids)),
+        hidden=tuple(entry["ids"]) if entry["kind"] == "hidden" else snapshot.hidden,
         place=place,
     )

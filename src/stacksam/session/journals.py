@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from stacksam.core.errors import ReadError
 from stacksam.session.files import DAMAGED, half_written
 from stacksam.session.folder_lock import LOCK, is_in_use
 from stacksam.session.lines import JOURNAL, read_lines
-from stacksam.session.snapshot import FACTS, read_snapshot
+from stacksam.session.snapshot import FACTS, array_files, read_snapshot
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Unfinished:
         Actions that changed something.
     """
 
-    folder: Path
+    folder: Path = field(repr=False)
     image: str
     fingerprint: str
     time: datetime
@@ -70,7 +70,7 @@ def discard(folder: str | Path) -> None:
     if is_in_use(folder):
         return
     named = [folder / name for name in (JOURNAL, FACTS, LOCK, DAMAGED)]
-    for path in [*named, *folder.glob("labels-*.npz"), *half_written(folder)]:
+    for path in [*named, *array_files(folder), *half_written(folder)]:
         with suppress(OSError):
             path.unlink()
     with suppress(OSError):

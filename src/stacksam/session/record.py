@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
+from stacksam.core.prompts import PromptSet
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, WindowSpec, resolve_window
 from stacksam.session.history import History, Step
 from stacksam.session.labels import LabelImage, LabelsChange
-from stacksam.session.lines import Entry, entry_of
+from stacksam.session.lines import Entry, entry_of, now
 from stacksam.session.state import ObjectInfo, State
 
 if TYPE_CHECKING:
@@ -40,13 +41,14 @@ class Record:
 
     def __init__(self, volume: Volume, window: WindowSpec = "auto") -> None:
         self.volume = volume
-        self._state = State(resolve_window(volume, window))
+        self._state = State(resolve_window(volume, window), window_name=name_of(window))
         self._labels = LabelImage(volume.shape)
         self._history = History()
         self._next_prompt_id = 1
         self._next_object_id = 1
         self._active: int | None = None
         self._hidden: frozenset[int] = frozenset()
+        self._listed: tuple[State, frozenset[int], dict[int, ObjectInfo]] | None = None
         self._log: list[Entry] = []
         self._journal: Journal | None = None
         self._trouble = ""
@@ -57,13 +59,22 @@ class Record:
         return self._state.window
 
     @property
+    def window_name(self) -> str:
+        """What `window` was asked for as, such as ``auto``; empty for (low, high)."""
+        return self._state.window_name
+
+    @property
     def objects(self) -> dict[int, ObjectInfo]:
         """Objects by id, in the order in which they were begun."""
-        prompts = self._state.prompts.by_object()
-        return {
-            i: replace(info, prompts=prompts.get(i, ()), is_visible=i not in self._hidden)
-            for i, info in self._state.objects.items()
-        }
+        state, hidden = self._state, self._hidden
+        if self._listed is None or self._listed[0] is not state or self._listed[1] is not hidden:
+            prompts = state.prompts.by_object()
+            listed = {
+                i: replace(info, prompts=prompts.get(i, ()), is_visible=i not in hidden)
+                for i, info in state.objects.items()
+            }
+            self._listed = state, hidden, listed
+        return dict(self._listed[2])
 
     @property
     def labels(self) -> np.ndarray:
@@ -89,6 +100,7 @@ class Record:
         hidden = self._hidden - {object_id} if is_visible else self._hidden | {object_id}
         if hidden != self._hidden:
             self._hidden = hidden
+            self._write_down({"kind": "hidden", "time": now(), "ids": sorted(hidden)})
             self.objects_changed.emit(object_id)
 
     def undo(self) -> bool:
@@ -172,18 +184,17 @@ class Record:
 
     def _announce(self, step: Step) -> None:
         before, after = step.before, step.after
-        objects = dict.fromkeys([*before.objects, *after.objects])
-        prompts = before.prompts.by_object(), after.prompts.by_object()
-        for object_id in objects:
+        prompted = _prompted_otherwise(before.prompts, after.prompts)
+        for object_id in dict.fromkeys([*before.objects, *after.objects]):
             if before.objects.get(object_id) != after.objects.get(object_id):
                 self.objects_changed.emit(object_id)
-            if prompts[0].get(object_id) != prompts[1].get(object_id):
+            if object_id in prompted:
                 self.prompts_changed.emit(object_id)
             if _shown(before, object_id) != _shown(after, object_id):
                 self.results_changed.emit(object_id)
         if step.change is not None:
             self.labels_changed.emit(step.object_id)
-        if before.window != after.window:
+        if (before.window, before.window_name) != (after.window, after.window_name):
             self.window_changed.emit()
         if self._active is not None and self._active not in after.objects:
             self.active_object = None
@@ -203,6 +214,19 @@ class Record:
             return f"{verb} {len(object_ids)} objects"
         info = self._state.objects.get(object_ids[0])
         return f"{verb} {info.name if info else f'object {object_ids[0]}'}"
+
+
+def _prompted_otherwise(before: PromptSet, after: PromptSet) -> set[int]:
+    """Objects whose prompts differ."""
+    if before is after:
+        return set()
+    known, new = before.by_object(), after.by_object()
+    return {i for i in [*known, *new] if known.get(i) != new.get(i)}
+
+
+def name_of(window: WindowSpec) -> str:
+    """The window's name, empty where it was given by its limits."""
+    return window if isinstance(window, str) else ""
 
 
 def _shown(state: State, object_id: int) -> tuple[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ def replay(
     begin, *entries = content.log
     try:
         session = Session(volume, chosen(begin["model"]), Window(*begin["window"]))
+        session._state = replace(session._state, window_name=str(begin["window_name"]))
         session._history.budget = sys.maxsize
         for done, entry in enumerate(entries, start=1):
             if entry["kind"] == "model":
@@ -111,6 +112,8 @@ def _act(session: Session, entry: Entry) -> None:
         session.undo()
     elif entry["kind"] == "redo":
         session.redo()
+    elif entry["kind"] == "hidden":
+        session._hidden = frozenset(entry["ids"])
     elif entry["kind"] == "step":
         count = len(session._history.done)
         _do_again(session, entry)

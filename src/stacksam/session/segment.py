@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stacksam.core.windows import WindowSpec
 from stacksam.sam import Predictor
+from stacksam.session.protection import OverlapError, Policy
+
+if TYPE_CHECKING:
+    from stacksam.session.session import Session
 
 
 def segment_file(
@@ -21,6 +26,8 @@ def segment_file(
     axis: int | None = None,
     device: str = "auto",
     whole_slice: bool = False,
+    overlap: Policy = "keep",
+    ask: Callable[[str], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Segment a stack from a prompts file and write labels in the image's geometry.
@@ -40,12 +47,21 @@ def segment_file(
     device : str
     whole_slice : bool
         See `stacksam.load_model`, as `device`.
+    overlap : {"keep", "overwrite", "ask"}
+        What becomes of the voxels of an earlier object that a later one covers.
+    ask : callable, optional
+        For ``ask``: called with what is the case, True lets the later object have them.
     progress : callable, optional
         Called with (slices done, slices at most), over all objects.
 
     Returns
     -------
     labels : ndarray of shape (Z, Y, X), unsigned
+
+    Raises
+    ------
+    OverlapError
+        If objects overlap, `overlap` is ``ask`` and nobody can be asked.
     """
     from stacksam.io import read, write_labels
     from stacksam.io.prompt_files import load_prompts
@@ -68,9 +84,20 @@ def segment_file(
         session.propagate(ids, used, progress=_shifted(progress, done, total))
         done += len(ids) * volume.n_slices(used)
     for object_id in given.prompts.object_ids:
-        session.commit(object_id, label_id=object_id)
+        _commit(session, object_id, overlap, ask)
     write_labels(out, session.labels, like=volume)
     return session.labels
+
+
+def _commit(
+    session: Session, object_id: int, overlap: Policy, ask: Callable[[str], bool] | None
+) -> None:
+    try:
+        session.commit(object_id, overwrite=overlap, label_id=object_id)
+    except OverlapError as error:
+        if ask is None:
+            raise
+        session.commit(object_id, overwrite=ask(error.fact), label_id=object_id)
 
 
 def _shifted(

@@ -19,6 +19,7 @@ from stacksam.session import edits
 from stacksam.session.filling import fill_plan
 from stacksam.session.jobs import PropagationJob, ZRange, propagation_job
 from stacksam.session.lines import now
+from stacksam.session.protection import OverlapError, Policy, overlaps_of, policy_of
 from stacksam.session.results import PropagationResult
 from stacksam.session.slice_work import SliceWork
 from stacksam.session.state import KeptResult, State
@@ -217,7 +218,7 @@ class Session(SliceWork):
         self,
         object_id: int,
         name: str | None = None,
-        overwrite: bool = False,
+        overwrite: bool | Policy = False,
         *,
         label_id: int | None = None,
     ) -> int:
@@ -230,8 +231,8 @@ class Session(SliceWork):
         ----------
         object_id : int
         name : str, optional
-        overwrite : bool
-            Whether locked objects give way.
+        overwrite : bool or {"keep", "overwrite", "ask"}
+            Whether locked objects give way; ``ask`` raises `OverlapError` if there are any.
         label_id : int, optional
             By default the object's earlier one, or the next free one.
 
@@ -244,22 +245,40 @@ class Session(SliceWork):
         ValueError
             If the label belongs to another object or is below 1, or the object has no prompts that
             say where it is.
+        OverlapError
+            If voxels of locked objects are covered and `overwrite` is ``ask``; nothing happens.
         """
-        info = self._object(object_id)
+        info, policy = self._object(object_id), policy_of(overwrite)
         others = [o for i, o in self._state.objects.items() if i != object_id and o.label_id]
         if label_id is None:
             label_id = info.label_id or self._next_label_id()
         if label_id in {other.label_id for other in others}:
             raise ValueError(f"label {label_id} belongs to another object; choose a free one")
         mask = self._mask_to_commit(object_id)
-        kept = set() if overwrite else self._locked_labels() - {info.label_id}
+        locked = self._locked_labels() - {info.label_id}
+        if policy == "ask" and (found := overlaps_of(self.labels, mask, locked)):
+            raise OverlapError(info.name, found, {o.label_id or 0: o.name for o in others})
+        kept = set() if policy == "overwrite" else locked
         change = self._labels.write(mask, label_id, kept, info.label_id)
         state = self._state.with_object(
             replace(info, name=name or info.name, label_id=label_id, is_locked=True)
         )
-        how = {"commit": object_id, "label_id": label_id, "name": name, "overwrite": overwrite}
+        is_over = policy == "overwrite"
+        how = {"commit": object_id, "label_id": label_id, "name": name, "overwrite": is_over}
         self._do(f"commit {name or info.name}", state, change, object_id, how)
         return label_id
+
+    def overlaps(self, object_id: int) -> dict[int, int]:
+        """What `commit` would have to decide on.
+
+        Returns
+        -------
+        overlaps : dict of label id to int
+            Voxels of other, locked objects that the object covers.
+        """
+        info = self._object(object_id)
+        mask = self._mask_to_commit(object_id)
+        return overlaps_of(self.labels, mask, self._locked_labels() - {info.label_id})
 
     def save(self, folder: str | Path) -> None:
         """Write prompts, objects, results and labels into a folder; see `docs/session-folder.md`.
@@ -294,8 +313,13 @@ class Session(SliceWork):
         self.stop_journal()
         self._journal, self._trouble = open_journal(self, folder), ""
 
-    def stop_journal(self) -> None:
-        """Close the journal, so that its work is not offered again; nothing if there is none.
+    def stop_journal(self, is_finished: bool = True) -> None:
+        """Close the journal; nothing happens if there is none.
+
+        Parameters
+        ----------
+        is_finished : bool
+            False: the work is offered again, as after a crash.
 
         Raises
         ------
@@ -304,7 +328,8 @@ class Session(SliceWork):
         """
         journal, self._journal = self._journal, None
         if journal is not None:
-            journal.put({"kind": "close", "time": now()})
+            if is_finished:
+                journal.put({"kind": "close", "time": now()})
             journal.close()
 
     @classmethod
@@ -351,7 +376,7 @@ class Session(SliceWork):
         return {o.label_id for o in objects if o.label_id is not None and o.is_locked}
 
     def _next_label_id(self) -> int:
-        return 1 + max((o.label_id or 0 for o in self._state.objects.values()), default=0)
+        return 1 + self._state.last_label
 
 
 def _how_to_propagate(

@@ -27,8 +27,9 @@ class SliceWork(Annotation):
         super().__init__(volume, window)
         self._engine = SlicePredictor(volume, self.window, model)
         self._accepted: dict[tuple[int, int, int], tuple[SliceJob, SlicePrediction]] = {}
-        window_facts = {"window": [self.window.low, self.window.high]}
-        self._log.append({"kind": "begin", "time": now()} | window_facts | self._model_facts())
+        begin = {"kind": "begin", "time": now(), "window_name": self.window_name}
+        limits = {"window": [self.window.low, self.window.high]}
+        self._log.append(begin | limits | self._model_facts())
 
     @property
     def model(self) -> Predictor:

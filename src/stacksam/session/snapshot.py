@@ -25,8 +25,10 @@ from stacksam.session import facts
 from stacksam.session.lines import Place
 from stacksam.session.state import State
 
-VERSION = 2
+VERSION = 3
 FACTS = "session.json"
+CHUNKS = (16, 256, 256)
+TEXTS = ("image", "image_hash", "fingerprint", "model", "model_fingerprint", "labels", "history")
 
 Shape = tuple[int, int, int]
 
@@ -75,6 +77,10 @@ class Snapshot:
         Of prompts and of objects.
     labels : str
         The file with the labels; empty if there are none.
+    history : str
+        The file with what can be undone; empty if there is none.
+    hidden : tuple of int
+        Objects that a viewer does not show.
     place : Place
         Of the journal up to which the snapshot tells what happened.
     """
@@ -85,6 +91,8 @@ class Snapshot:
     state: State
     next_ids: tuple[int, int] = (1, 1)
     labels: str = ""
+    history: str = ""
+    hidden: tuple[int, ...] = ()
     place: Place = field(default_factory=Place)
 
 
@@ -108,12 +116,12 @@ def write_snapshot(folder: Path, snapshot: Snapshot, labels: np.ndarray) -> Snap
     WriteError
         If there is no space or no permission.
     """
-    name = f"labels-{uuid.uuid4().hex[:8]}.npz" if labels.any() else ""
+    name = f"labels-{uuid.uuid4().hex[:8]}.zarr.zip" if labels.any() else ""
     snapshot = replace(snapshot, labels=name)
     try:
         if name:
-            with atomic_path(folder / name) as temporary, open(temporary, "wb") as file:
-                np.savez_compressed(file, labels=labels)
+            with atomic_path(folder / name) as temporary:
+                _write_labels(temporary, labels)
         content = _to_json(snapshot)
         whole = {"version": VERSION, "checksum": _checksum(content), "facts": content}
         with atomic_path(folder / FACTS) as temporary:
@@ -123,11 +131,25 @@ def write_snapshot(folder: Path, snapshot: Snapshot, labels: np.ndarray) -> Snap
             if name:
                 (folder / name).unlink()
         raise
-    for path in folder.glob("labels-*.npz"):
-        if path.name != name:
+    for path in array_files(folder):
+        if path.name not in (name, snapshot.history):
             with suppress(OSError):
                 path.unlink()
     return snapshot
+
+
+def array_files(folder: Path) -> list[Path]:
+    """Files that a snapshot in a folder may name."""
+    return [*folder.glob("labels-*.zarr.zip"), *folder.glob("history-*.jsonl")]
+
+
+def _write_labels(path: Path, labels: np.ndarray) -> None:
+    """Write a Zarr array into a ZIP file, whose checksums tell of damage."""
+    import zarr
+
+    chunks = tuple(min(n, limit) for n, limit in zip(labels.shape, CHUNKS, strict=True))
+    with zarr.storage.ZipStore(path, mode="w") as store:
+        zarr.create_array(store, data=labels, chunks=chunks, fill_value=0)
 
 
 def read_snapshot(folder: Path) -> Snapshot:
@@ -164,22 +186,23 @@ def read_labels(folder: Path, snapshot: Snapshot) -> np.ndarray:
     ReadError
         If they are missing or damaged.
     """
-    from zipfile import BadZipFile
-    from zlib import error as ZlibError
+    import zarr
 
     shape, name = snapshot.image.shape, Path(snapshot.labels).name
     if not name:
         return np.zeros(shape, np.uint8)
     try:
-        with open(folder / name, "rb") as file, np.load(file) as arrays:
-            labels = arrays["labels"]
-    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, ZlibError) as error:
+        with zarr.storage.ZipStore(folder / name, mode="r") as store:
+            array = zarr.open_array(store, mode="r")
+            if array.shape != shape or array.dtype not in (np.uint8, np.uint16, np.uint32):
+                raise ReadError(
+                    f"{name} holds {array.dtype} of shape {array.shape}; the image has {shape}"
+                )
+            return np.ascontiguousarray(array[:])
+    except ReadError:
+        raise
+    except Exception as error:  # codecs and metadata raise whatever they like
         raise ReadError(f"{name} cannot be read; restore a backup of the folder") from error
-    if labels.shape != shape or labels.dtype not in (np.uint8, np.uint16, np.uint32):
-        raise ReadError(
-            f"{name} holds {labels.dtype} of shape {labels.shape}; the image has {shape}"
-        )
-    return np.ascontiguousarray(labels)
 
 
 def check_places(state: State, shape: Shape) -> None:
@@ -209,12 +232,11 @@ def _to_json(snapshot: Snapshot) -> dict[str, Any]:
         "window": [state.window.low, state.window.high],
         "next_ids": list(snapshot.next_ids),
         "labels": snapshot.labels,
+        "history": snapshot.history,
+        "hidden": list(snapshot.hidden),
         "journal": {"lines": place.lines, "offset": place.offset, "checksum": place.checksum},
         "state": facts.difference(State(state.window), state),
-        "results": {
-            str(i): facts.result_to_dict(kept, state.prompts.for_object(i))
-            for i, kept in state.results.items()
-        },
+        "results": facts.results_to_dict(state),
     }
 
 
@@ -225,17 +247,16 @@ def _from_json(values: dict[str, Any]) -> Snapshot:
     check_places(state, (z, y, x))
     next_prompt_id, next_object_id = (int(i) for i in values["next_ids"])
     place = values["journal"]
-    texts = ("image", "image_hash", "fingerprint", "model", "model_fingerprint", "labels")
-    name, name_hash, fingerprint, model, model_fingerprint, labels = (
-        _text(values[key]) for key in texts
-    )
+    text = {key: _text(values[key]) for key in TEXTS}
     return Snapshot(
-        ImageFacts(name, name_hash, fingerprint, (z, y, x)),
-        model,
-        model_fingerprint,
+        ImageFacts(text["image"], text["image_hash"], text["fingerprint"], (z, y, x)),
+        text["model"],
+        text["model_fingerprint"],
         state,
         (max(next_prompt_id, state.prompts.next_id), next_object_id),
-        labels,
+        text["labels"],
+        text["history"],
+        tuple(int(i) for i in values["hidden"]),
         Place(int(place["lines"]), int(place["offset"]), _text(place["checksum"])),
     )
 

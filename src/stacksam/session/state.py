@@ -71,16 +71,24 @@ class State:
     objects : mapping of object id to ObjectInfo
         Without their prompts, which `prompts` holds.
     results : mapping of object id to KeptResult
+    window_name : str
+        Such as ``ct-liver``; empty where the window was given by its limits.
+    last_label : int
+        The largest label ever given: the label of an object that was deleted means it for ever, as
+        files may hold it.
     """
 
     window: Window
     prompts: PromptSet = field(default_factory=PromptSet)
     objects: Mapping[int, ObjectInfo] = field(default_factory=lambda: MappingProxyType({}))
     results: Mapping[int, KeptResult] = field(default_factory=lambda: MappingProxyType({}))
+    window_name: str = ""
+    last_label: int = 0
 
     def with_object(self, info: ObjectInfo) -> State:
         """A new state in which the object is as described."""
-        return replace(self, objects=MappingProxyType({**self.objects, info.object_id: info}))
+        objects = MappingProxyType({**self.objects, info.object_id: info})
+        return replace(self, objects=objects, last_label=max(self.last_label, info.label_id or 0))
 
     def without_object(self, object_id: int) -> State:
         """A new state without the object, its prompts and its result."""

@@ -133,6 +133,8 @@ class CandidatePanel(Panel):
             mask, score = candidates[number] if has_one else (None, 0.0)
             thumbnail.show_mask(picture if has_one else None, mask, score)
             thumbnail.setChecked(has_one and number == shown)
+        if self.count and self.parentWidget() is not None:
+            self.show()  # the dock keeps the place free for other things until the first one
         self.refresh()
 
     def clear(self) -> None:

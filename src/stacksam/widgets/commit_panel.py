@@ -24,7 +24,7 @@ from stacksam.widgets.panel import SPACING, Panel
 
 EXPORT_FILTER = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;TIFF (*.tif);;"
-    "OME-Zarr (*.ome.zarr);;All (*)"
+    "OME-Zarr (*.ome.zarr);;DICOM SEG (*.dcm);;All (*)"
 )
 NO_LABELS = "There is no labels layer to import."
 
@@ -34,8 +34,11 @@ class CommitPanel(Panel):
 
     Attributes
     ----------
-    commit_asked : psygnal signal (bool)
-        Whether the active object may overwrite other objects.
+    bar : QWidget
+        Commit, undo and redo, which the dock keeps in sight.
+    commit_asked, commit_all_asked : psygnal signals (bool)
+        The active object, or every marked one that is not finished, is to be kept; whether it may
+        overwrite other objects.
     export_asked : psygnal signal (str)
         Path of the file to write; its ending is the format.
     import_asked : psygnal signal (bool)
@@ -45,6 +48,7 @@ class CommitPanel(Panel):
 
     follows: ClassVar[tuple[str, ...]] = ("active_changed", "history_changed")
     commit_asked = Signal(bool)
+    commit_all_asked = Signal(bool)
     export_asked = Signal(str)
     import_asked = Signal(bool)
 
@@ -52,6 +56,9 @@ class CommitPanel(Panel):
         super().__init__(parent)
         self.commit_button = GlyphButton(
             "check", "Commit object", "Write the object into the labels layer and lock it"
+        )
+        self.all_button = GlyphButton(
+            "check-all", "Commit all", "Commit every marked object that is not finished"
         )
         self.overwrite_check = QCheckBox("Over others")
         self.overwrite_check.setToolTip(
@@ -79,13 +86,15 @@ class CommitPanel(Panel):
         self.refresh()
 
     def _lay_out(self) -> None:
-        commit = QHBoxLayout()
+        self.bar = QWidget()
+        commit = QHBoxLayout(self.bar)
+        commit.setContentsMargins(0, 0, 0, 0)
         commit.addWidget(self.commit_button, 1)
         commit.addWidget(self.undo_button)
         commit.addWidget(self.redo_button)
-        export = QHBoxLayout()
-        export.addWidget(self.export_button, 1)
-        export.addWidget(self.overwrite_check)
+        several = QHBoxLayout()
+        several.addWidget(self.all_button, 1)
+        several.addWidget(self.overwrite_check)
         imports = QWidget()
         grid = QGridLayout(imports)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -98,13 +107,17 @@ class CommitPanel(Panel):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(SPACING)
-        layout.addLayout(commit)
-        layout.addLayout(export)
+        layout.addWidget(self.bar)
+        layout.addLayout(several)
+        layout.addWidget(self.export_button)
         layout.addWidget(self.imports)
 
     def _connect(self) -> None:
         self.commit_button.clicked.connect(
             lambda: self.commit_asked.emit(self.overwrite_check.isChecked())
+        )
+        self.all_button.clicked.connect(
+            lambda: self.commit_all_asked.emit(self.overwrite_check.isChecked())
         )
         self.undo_button.clicked.connect(self.undo)
         self.redo_button.clicked.connect(self.redo)
@@ -135,9 +148,12 @@ class CommitPanel(Panel):
     def refresh(self) -> None:
         """Enable what can be used; undo and redo say what they do."""
         session, active = self.session, self.active
-        has_mask = active is not None and bool(active.prompts)
+        has_mask = active is not None and bool(active.prompts) and not active.is_locked
+        objects = {} if session is None else session.objects
+        is_any = any(o.prompts and not o.is_locked for o in objects.values())
         self.commit_button.setEnabled(has_mask)
-        self.overwrite_check.setEnabled(has_mask)
+        self.all_button.setEnabled(is_any)
+        self.overwrite_check.setEnabled(has_mask or is_any)
         undo_text = "" if session is None else session.undo_text
         redo_text = "" if session is None else session.redo_text
         self._show_step(self.undo_button, "Undo", undo_text)

@@ -76,6 +76,8 @@ class ConfidenceStrip(Panel):
                 "have to be equal"
             )
         self.plot.set_values(confidence, area, keyframes)
+        if self.plot.n_slices and self.parentWidget() is not None:
+            self.show()  # see CandidatePanel.set_candidates
         self.set_current(current)
 
     def set_current(self, index: int | None) -> None:

@@ -61,6 +61,8 @@ class SegmentDock(QWidget):
             "commit": Group("Keep and export", self.commit),
             "measure": Group("Measure", self.measure, is_open=False),
         }
+        self.candidates.hide()  # until there is something in them
+        self.strip.hide()
         self._lay_out()
         self._connect()
         self._wheel_guard = WheelGuard(self)
@@ -119,6 +121,8 @@ class SegmentDock(QWidget):
         layout.setContentsMargins(0, 0, 0, 4)
         layout.setSpacing(3)
         layout.addWidget(self.area, 1)
+        layout.addWidget(self.commit.bar)
+        self.commit.bar.setContentsMargins(6, 0, 6, 0)
         layout.addWidget(self.message_line)
         layout.addWidget(self.footer)
         self.footer.setContentsMargins(6, 0, 6, 0)

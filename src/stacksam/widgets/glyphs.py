@@ -228,6 +228,16 @@ def _copy(painter: QPainter) -> None:
     painter.drawRect(QRectF(5.5, 5, 8, 8.5))
 
 
+def _absent(painter: QPainter) -> None:
+    painter.drawEllipse(QRectF(2, 2, 12, 12))
+    _line(painter, 3.8, 12.2, 12.2, 3.8)
+
+
+def _check_all(painter: QPainter) -> None:
+    _line(painter, 1.5, 8.5, 4.5, 11.5, 10.5, 4)
+    _line(painter, 7, 10.3, 8.2, 11.5, 14.5, 4)
+
+
 GLYPHS: dict[str, Callable[[QPainter], None]] = {
     "plus": _plus,
     "point+": _point_plus,
@@ -251,6 +261,8 @@ GLYPHS: dict[str, Callable[[QPainter], None]] = {
     "open": _open,
     "closed": _closed,
     "check": _check,
+    "check-all": _check_all,
+    "absent": _absent,
     "cross": _cross,
     "target": _target,
     "save": _save,

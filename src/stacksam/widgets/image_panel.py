@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
+from stacksam.widgets.amounts import spacing_text
 from stacksam.widgets.combos import fill_combo
 from stacksam.widgets.hint import Hint
 from stacksam.widgets.panel import SPACING, Panel
@@ -121,4 +122,4 @@ def _describe(shape: tuple[int, int, int], spacing: tuple[float, float, float] |
     size = f"{voxels} of {height} × {width}"
     if spacing is None:
         return f"{size} px, spacing unknown"
-    return f"{size}, {' × '.join(f'{s:.3g}' for s in spacing)} mm"
+    return f"{size}, {spacing_text(spacing)}"

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from stacksam.widgets.amounts import readable_column
 from stacksam.widgets.glyph_button import GlyphButton
 from stacksam.widgets.hint import Hint
 from stacksam.widgets.panel import SPACING, Panel
@@ -24,6 +25,7 @@ from stacksam.widgets.panel import SPACING, Panel
 COMMIT_FIRST = "Commit objects first; then they can be measured."
 MEASURE = "Volumes, areas and intensities of the committed objects."
 MOST_ROWS = 6
+CUBIC, MILLILITRES = "volume_mm3", "volume_ml"
 
 
 class MeasurePanel(Panel):
@@ -68,15 +70,19 @@ class MeasurePanel(Panel):
         Parameters
         ----------
         rows : sequence of mappings
-            One per object; the first one's keys name the columns. None is shown as empty.
+            One per object; the first one's keys name the columns. None is shown as empty, tiny
+            lengths, areas and volumes in mm as µm.
         """
         columns = list(rows[0]) if rows else []
+        if readable_column(CUBIC, [row.get(CUBIC) for row in rows])[1] > 1:
+            columns.remove(MILLILITRES)  # nobody reads millilitres of a cell
         self.table.setRowCount(len(rows))
         self.table.setColumnCount(len(columns))
-        self.table.setHorizontalHeaderLabels([str(c) for c in columns])
+        shown_as = [readable_column(c, [row.get(c) for row in rows]) for c in columns]
+        self.table.setHorizontalHeaderLabels([title for title, _ in shown_as])
         for number, row in enumerate(rows):
             for place, column in enumerate(columns):
-                self.table.setItem(number, place, _item(row.get(column)))
+                self.table.setItem(number, place, _item(row.get(column), shown_as[place][1]))
         self.table.resizeColumnsToContents()
         self.table.resizeRowsToContents()
         shown = sum(self.table.rowHeight(k) for k in range(min(len(rows), MOST_ROWS)))
@@ -113,9 +119,10 @@ class MeasurePanel(Panel):
             self.save_asked.emit(path)
 
 
-def _item(value: Any) -> QTableWidgetItem:
+def _item(value: Any, factor: float) -> QTableWidgetItem:
     if value is None:
         return QTableWidgetItem("")
+    value = value * factor if isinstance(value, float) else value
     item = QTableWidgetItem(_number(value) if isinstance(value, float) else str(value))
     if isinstance(value, int | float):
         item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

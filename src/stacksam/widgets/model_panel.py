@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QProgressBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from stacksam.widgets.combos import fill_combo
 from stacksam.widgets.glyph_button import GlyphButton
@@ -23,10 +30,13 @@ class ModelPanel(Panel):
         The name of a model to use; it may have to be downloaded.
     file_chosen : psygnal signal (str)
         The path of a checkpoint file to use.
+    cancel_asked : psygnal signal
+        Stop the download; what has arrived is kept.
     """
 
     model_chosen = Signal(str)
     file_chosen = Signal(str)
+    cancel_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,6 +52,14 @@ class ModelPanel(Panel):
         self.hint = Hint()
         self.get_button = GlyphButton("load", "Download and use", "Fetch this model once")
         self.file_button = GlyphButton("plus", "From file", "Use a checkpoint file from your disk")
+        self.progress_bar = QProgressBar()
+        self.progress_bar.setAccessibleName("Download")
+        self.cancel_button = GlyphButton("cross", "Cancel", "Stop; the rest can be fetched later")
+        self._download = QWidget()
+        download = QHBoxLayout(self._download)
+        download.setContentsMargins(0, 0, 0, 0)
+        download.addWidget(self.progress_bar, 1)
+        download.addWidget(self.cancel_button)
         buttons = QHBoxLayout()
         buttons.addWidget(self.get_button, 1)
         buttons.addWidget(self.file_button, 1)
@@ -50,7 +68,10 @@ class ModelPanel(Panel):
         layout.setSpacing(SPACING)
         layout.addWidget(self.combo)
         layout.addWidget(self.hint)
+        layout.addWidget(self._download)
         layout.addLayout(buttons)
+        self.cancel_button.clicked.connect(lambda: self.cancel_asked.emit())
+        self._download.hide()
         self.combo.activated.connect(self._on_activated)
         self.get_button.clicked.connect(lambda: self.model_chosen.emit(self.chosen))
         self.file_button.clicked.connect(self._on_file)
@@ -80,7 +101,15 @@ class ModelPanel(Panel):
     def show_busy(self, text: str | None) -> None:
         """Say that a model is being loaded or downloaded; None: no longer."""
         self._busy = text or ""
+        self._download.hide()
         self.refresh()
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Show a download of which `done` of `total` bytes are here (0: not known)."""
+        self._download.show()
+        self.progress_bar.setRange(0, 1000 if total else 0)
+        self.progress_bar.setValue(round(1000 * done / total) if total else 0)
+        self.progress_bar.setFormat(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else "")
 
     def refresh(self) -> None:
         """Show what is known about the chosen model."""

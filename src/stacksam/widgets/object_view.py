@@ -19,8 +19,8 @@ from stacksam.widgets.glyphs import draw_glyph
 from stacksam.widgets.hint import QUIET
 from stacksam.widgets.object_table import Column
 
-EMPTY = "No objects yet.\nMark one in the image: click on it or draw a box."
-FEWEST_ROWS, MOST_ROWS = 3, 8
+EMPTY = "No objects yet: click on one in the image or draw a box around it."
+FEWEST_ROWS, MOST_ROWS = 2, 8
 GLYPHS = {Column.SHOWN: ("eye", "eye-off"), Column.LOCKED: ("locked", "unlocked")}
 
 
@@ -132,7 +132,7 @@ class ObjectView(QTreeView):
             Column.LOCKED: 22,
             Column.COLOR: metrics.horizontalAdvance("000") + 12,
             Column.SLICES: metrics.horizontalAdvance("Slices") + 12,
-            Column.SIZE: metrics.horizontalAdvance("000.0 cm³") + 14,
+            Column.SIZE: metrics.horizontalAdvance("00000 µm³") + 14,
         }
         for column, width in widths.items():
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)

@@ -88,8 +88,8 @@ def draw_outline(
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(color, 1.8))
-    sx, sy = place.width() / size.width(), place.height() / size.height()
+    scale = np.array([place.height() / size.height(), place.width() / size.width()])
     for line in outline:
-        points = [QPointF(place.x() + (x + 0.5) * sx, place.y() + (y + 0.5) * sy) for y, x in line]
-        painter.drawPolyline(QPolygonF(points))
+        places = (line + 0.5) * scale + (place.y(), place.x())
+        painter.drawPolyline(QPolygonF([QPointF(x, y) for y, x in places.tolist()]))
     painter.restore()

@@ -31,8 +31,10 @@ HINTS = {
     "paint": "Paint the object: this slice stays as painted.",
     "pan": "Drag to move the view, turn the wheel to zoom.",
 }
+FIRST = "Choose Point or Box, then mark an object in the image."
 NEGATIVE_SCRIBBLE = "Draw a stroke over what does not belong to the object."
 LOCKED = "This object is finished: the next mark begins a new one. “Edit again” reopens it."
+ABSENT = "The object is not on this slice: propagation ends before it"
 COLUMNS = 4
 
 
@@ -45,17 +47,21 @@ class PromptPanel(Panel):
         One of `MODES`.
     negative_toggled : psygnal signal (bool)
         Whether scribbles mark what does not belong to the object.
+    absent_asked : psygnal signal
+        The active object is not on the slice in view.
     """
 
-    follows: ClassVar[tuple[str, ...]] = ("active_changed", "objects_changed")
+    follows: ClassVar[tuple[str, ...]] = ("active_changed", "objects_changed", "history_changed")
     mode_chosen = Signal(str)
     negative_toggled = Signal(bool)
+    absent_asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons = {mode: GlyphButton(mode, TEXTS[mode], HINTS[mode]) for mode in MODES}
         self.negative_button = GlyphButton("point-", "Exclude", NEGATIVE_SCRIBBLE)
         self.negative_button.setCheckable(True)
+        self.absent_button = GlyphButton("absent", "Not on this slice", ABSENT)
         self.hint = Hint()
         self._choice = QButtonGroup(self)
         grid = QGridLayout()
@@ -68,6 +74,7 @@ class PromptPanel(Panel):
             grid.addWidget(button, number // COLUMNS, number % COLUMNS)
             button.clicked.connect(lambda _=False, mode=mode: self._on_clicked(mode))
         grid.addWidget(self.negative_button, len(MODES) // COLUMNS, len(MODES) % COLUMNS)
+        grid.addWidget(self.absent_button, len(MODES) // COLUMNS + 1, 0, 1, COLUMNS)
         for column in range(COLUMNS):
             grid.setColumnStretch(column, 1)
         layout = QVBoxLayout(self)
@@ -76,6 +83,7 @@ class PromptPanel(Panel):
         layout.addLayout(grid)
         layout.addWidget(self.hint)
         self.negative_button.toggled.connect(self._on_negative)
+        self.absent_button.clicked.connect(lambda: self.absent_asked.emit())
         self.set_mode("pan")
 
     @property
@@ -108,8 +116,12 @@ class PromptPanel(Panel):
             button.setEnabled(session is not None)
         self.negative_button.setEnabled(session is not None and mode == "scribble")
         active = self.active
+        can_end = active is not None and not active.is_locked and bool(active.prompts)
+        self.absent_button.setEnabled(can_end)
         if session is None:
             self.hint.setText("Choose an image, then mark an object in it.")
+        elif mode == "pan" and not session.objects:
+            self.hint.setText(FIRST)
         elif active is not None and active.is_locked and mode != "pan":
             self.hint.setText(LOCKED)
         else:

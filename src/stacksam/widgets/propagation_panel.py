@@ -38,6 +38,7 @@ DIRECTIONS: tuple[tuple[Direction, str], ...] = (
 MARK_FIRST = "Mark the object on one slice first."
 READY = "Follows the object from slice to slice."
 OUTDATED = "Marks have changed: propagate again."
+FINISHED = "This object is finished. Mark the next one, or press Edit again."
 CHOOSE_OBJECT = "Choose an object in the list first."
 SENSITIVITY_STEPS = 20
 DEFAULT_SENSITIVITY = 0.5
@@ -230,7 +231,7 @@ class PropagationPanel(Panel):
         session = self.session
         objects = {} if session is None else session.objects
         active = None if session is None else objects.get(session.active_object or 0)
-        can_step = active is not None and _is_marked(active)
+        can_step = active is not None and not active.is_locked and _is_marked(active)
         can_run = can_step
         if self.all_check.isChecked():
             can_run = any(_is_marked(o) for o in objects.values() if not o.is_locked)
@@ -253,6 +254,8 @@ class PropagationPanel(Panel):
     def _advice(self, active: ObjectInfo | None, can_run: bool, has_objects: bool) -> str:
         session = self.session
         if not can_run:
+            if active is not None and active.is_locked:
+                return FINISHED
             return CHOOSE_OBJECT if active is None and has_objects else MARK_FIRST
         if session is None or active is None or session.is_current(active.object_id):
             return READY
