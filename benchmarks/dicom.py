@@ -3,7 +3,7 @@
 ``voxels`` is the largest difference between a series and its NIfTI in the stored unit (HU, SUV),
 ``corners_mm`` the largest distance between a corner voxel in both. ``dice`` compares an RTSTRUCT or
 SEG, read onto its series, with the reference mask. ``seg_voxels`` counts voxels that differ after
-labels were written as DICOM SEG and read again, by us, by pydicom and by SimpleITK.
+labels were written as DICOM SEG and read again, by us, by pydicom, by SimpleITK and by highdicom.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import SimpleITK as sitk
@@ -85,6 +86,18 @@ def _round_trip(volume: stacksam.Volume) -> Iterator[tuple[str, float]]:
         for program, load in (("pydicom", _pydicom_frames), ("simpleitk", _itk_frames)):
             found = _assembled(path, load, volume)
             yield f"seg_voxels_{program}", float(np.count_nonzero(found != labels))
+        found = _highdicom_labels(path, volume)
+        yield "seg_voxels_highdicom", float(np.count_nonzero(found != labels))
+
+
+def _highdicom_labels(path: Path, volume: stacksam.Volume) -> np.ndarray:
+    """Ask for the segments of each file of the series."""
+    headers = (pydicom.dcmread(s.path, stop_before_pixels=True) for s in volume.scan.sources)
+    return highdicom.seg.segread(path).get_pixels_by_source_instance(
+        [header.SOPInstanceUID for header in headers],
+        combine_segments=True,
+        assert_missing_frames_are_empty=True,
+    )
 
 
 def _pydicom_frames(path: Path) -> np.ndarray:

@@ -65,6 +65,7 @@ def test_unknown_names_list_the_known_ones(run, capsys):
         "propagation",
         "every",
         "calibration",
+        "crash",
         "dicom",
         "fuzz",
     ],
