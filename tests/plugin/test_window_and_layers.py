@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -321,4 +322,26 @@ def test_work_is_offered_again_after_a_crash(open_bench, journals):
     assert np.asarray(one.bench.desk.preview.layer.data)[6, 44, 52] == 2
     assert recovery.isHidden()
     one.bench.close()
-    assert not list(journals.glob("*/journal*"))  # closed by its user: not offered again
+    again = open_bench()  # closed by its user, perhaps too early: still offered
+    again.wait(lambda: not again.dock.recovery.isHidden())
+    press(again.dock.recovery.discard_button)
+    assert again.dock.recovery.isHidden()
+    again.bench.close()
+    assert not list(journals.glob("*/journal*"))
+
+
+def test_old_work_is_deleted_and_an_untouched_window_leaves_nothing(
+    open_bench, journals, monkeypatch
+):
+    one = open_bench()
+    one.bench.close()
+    assert not list(journals.glob("*/journal*"))
+    two = open_bench()
+    two.bench.session.add_box(1, 6, (12, 14, 32, 34))
+    two.settle()
+    two.bench.close()
+    (left,) = journals.glob("*/journal*")
+    monkeypatch.setattr("stacksam.plugin.recovery.KEPT", timedelta(0))
+    three = open_bench()
+    three.wait(lambda: not left.exists())
+    assert three.dock.recovery.isHidden()

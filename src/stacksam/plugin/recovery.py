@@ -1,10 +1,10 @@
-"""Work that a crash left behind: every session is journalled, unfinished journals are offered."""
+"""Journals of every session: work on the same image is offered again, after a crash or a close."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = "STACKSAM_JOURNALS"
 """Names another folder for journals, such as one on a faster disk."""
+
+KEPT = timedelta(days=30)
+"""Journals of work that nobody asked for again for so long are deleted."""
 
 
 def journal_root() -> Path:
@@ -82,9 +85,13 @@ class Recovery:
         fingerprint = session.volume.fingerprint
 
         def look() -> list[Any]:
-            from stacksam.session.journals import unfinished
+            from stacksam.session.journals import discard, unfinished
 
-            return [w for w in unfinished(journal_root()) if w.fingerprint == fingerprint]
+            found = unfinished(journal_root())
+            old = [work for work in found if datetime.now(UTC) - work.time > KEPT]
+            for work in old:
+                discard(work.folder)
+            return [w for w in found if w not in old and w.fingerprint == fingerprint]
 
         self.bench.errands.submit(look, key="unfinished", on_step=self._show)
 
@@ -123,9 +130,9 @@ class Recovery:
         discard(Path(key))
 
     def close(self) -> None:
-        """End all journals: work that was closed by its user is not offered again."""
+        """End all journals; work stays, as a window is easily closed too early."""
         for session, _ in list(self._folders.values()):
-            self._end(session)
+            self._end(session, is_finished=not session.can_undo)
 
     def _end(self, session: Session, is_finished: bool = True) -> None:
         from stacksam.session.journals import discard

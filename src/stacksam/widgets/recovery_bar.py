@@ -1,4 +1,4 @@
-"""Work that was not saved when the program ended, offered again."""
+"""Earlier work on the image that is open, offered again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stacksam.widgets.panel import SPACING, Panel
 
 
 class RecoveryBar(Panel):
-    """Offers to restore unfinished sessions; hidden when there is none.
+    """Offers to restore earlier sessions; hidden when there is none.
 
     Attributes
     ----------
@@ -29,16 +29,16 @@ class RecoveryBar(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._offers: dict[Hashable, str] = {}
-        self.title = QLabel("Work from last time was not closed")
+        self.title = QLabel("Earlier work on this image")
         self.hint = Hint()
         self.combo = QComboBox()
-        self.combo.setAccessibleName("Unfinished work")
+        self.combo.setAccessibleName("Earlier work")
         self.combo.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.combo.setMinimumContentsLength(8)
         self.restore_button = GlyphButton("undo", "Restore", "Open it as it was")
-        self.discard_button = GlyphButton("trash", "Discard", "Delete this unfinished work")
+        self.discard_button = GlyphButton("trash", "Discard", "Delete this earlier work")
         buttons = QHBoxLayout()
         buttons.addWidget(self.restore_button, 1)
         buttons.addWidget(self.discard_button, 1)
@@ -54,7 +54,7 @@ class RecoveryBar(Panel):
         self.offer([])
 
     def offer(self, offers: Sequence[Mapping[str, Any]]) -> None:
-        """Offer unfinished work, each with a ``text`` to show and a ``key`` to name it by."""
+        """Offer earlier work, each with a ``text`` to show and a ``key`` to name it by."""
         self._offers = {offer["key"]: str(offer["text"]) for offer in offers}
         fill_combo(self.combo, list(self._offers.items()))
         self.combo.setVisible(len(self._offers) > 1)
