@@ -8,7 +8,8 @@ import pytest
 
 from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
 from stacksam.core.cleanup import CleanUp
-from stacksam.session import Session
+from stacksam.session import Finish, Session
+from stacksam.session.replay import replay
 
 BOX_1, BOX_2 = (12, 14, 32, 34), (36, 44, 52, 60)
 
@@ -504,3 +505,49 @@ def test_fill_between_needs_two_slices(session):
     session.new_object()
     with pytest.raises(ValueError, match="no box, mask or positive point"):
         session.fill_between(2)
+
+
+# What is done to whole objects
+
+
+def test_three_planes_agree_and_keyframes_stay(session, other):
+    click_both(session, other)
+    plain, agreed = other.propagate(2), session.propagate(2, consensus=True)
+    assert np.array_equal(plain.mask[4], agreed.mask[4])
+    assert overlap(plain.mask, agreed.mask) > 0.8
+    assert agreed.decoded > 2 * plain.decoded
+    assert agreed.complete
+
+
+def test_smoothing_changes_other_slices_than_keyframes(session, other):
+    click_both(session, other)
+    plain, smooth = other.propagate([1, 2]), session.propagate([1, 2], smooth=1.5)
+    for i, keyframe in ((1, 6), (2, 4)):
+        assert np.array_equal(plain[i].mask[keyframe], smooth[i].mask[keyframe])
+        assert not np.array_equal(plain[i].mask, smooth[i].mask)
+
+
+def test_a_job_yields_what_its_finish_changed(session):
+    click_both(session)
+    job = session.propagation_job([1, 2], finish=Finish(consensus=True, smooth=1.5))
+    shown = {(i, index): found.mask for i, index, found in job.run()}
+    for i, result in session.accept_propagation(job).items():
+        stack = np.stack([shown.get((i, z), np.zeros_like(result.mask[0])) for z in range(12)])
+        assert np.array_equal(stack, result.mask)
+
+
+def test_finished_objects_are_replayed(session, other, tmp_path):
+    click_both(session)
+    session.start_journal(tmp_path / "journal")
+    session.propagate(2, consensus=True, smooth=1.0)
+    session.commit(2)
+    session.stop_journal()
+    again = replay(tmp_path / "journal", session.volume, session.model)
+    assert np.array_equal(np.asarray(again.session.labels), np.asarray(session.labels))
+
+
+@pytest.mark.parametrize("smooth", [-1, float("nan"), float("inf")])
+def test_other_smoothing_is_refused(session, smooth):
+    click_both(session)
+    with pytest.raises(ValueError, match="smooth is"):
+        session.propagate(1, smooth=smooth)

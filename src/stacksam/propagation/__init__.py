@@ -1,6 +1,7 @@
 """From one slice to the next: prompts become masks, masks become the neighbour's prompts."""
 
 from stacksam.propagation.competition import share_out
+from stacksam.propagation.consensus import agree, smooth_stack
 from stacksam.propagation.propagate import Plan, make_plan, run_plan, run_slice
 from stacksam.propagation.slice_mask import SliceMask
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor, says_where
@@ -10,9 +11,11 @@ __all__ = [
     "SliceMask",
     "SlicePrediction",
     "SlicePredictor",
+    "agree",
     "make_plan",
     "run_plan",
     "run_slice",
     "says_where",
     "share_out",
+    "smooth_stack",
 ]

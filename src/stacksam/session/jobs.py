@@ -7,7 +7,7 @@ the session again; the session takes what it found if nothing of that has change
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from stacksam.core.cleanup import CleanUp
@@ -17,11 +17,13 @@ from stacksam.propagation import (
     SliceMask,
     SlicePrediction,
     SlicePredictor,
+    agree,
     make_plan,
     run_plan,
     run_slice,
     says_where,
     share_out,
+    smooth_stack,
 )
 from stacksam.session.results import PropagationResult
 
@@ -111,6 +113,36 @@ def _plan_or_none(prompts: PromptSet, object_id: int, axis: int, n_slices: int) 
 
 
 @dataclass(frozen=True)
+class Finish:
+    """What is done to a whole object once it has been carried through the stack.
+
+    Parameters
+    ----------
+    consensus : bool
+        Keep what the model finds from at least two of the three sides; see `agree`.
+    smooth : float
+        Smooth in 3D, in pixels of the finest axis; see `smooth_stack`. 0 is off.
+
+    Raises
+    ------
+    ValueError
+        If `smooth` is negative or not finite.
+    """
+
+    consensus: bool = False
+    smooth: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smooth < float("inf"):
+            raise ValueError(f"smooth is {self.smooth}; it has to be a finite number, at least 0")
+
+    @property
+    def is_off(self) -> bool:
+        """True if objects stay as they are."""
+        return not (self.consensus or self.smooth)
+
+
+@dataclass(frozen=True)
 class PropagationTask:
     """One object of a job: its prompts, what they say about the slices, and its clean-up."""
 
@@ -126,6 +158,7 @@ def propagation_job(
     z_range: ZRange | None = None,
     sensitivity: float = 0.5,
     clean_up: Mapping[int, CleanUp | None] | None = None,
+    finish: Finish | None = None,
 ) -> PropagationJob:
     """Make a job for several objects.
 
@@ -137,6 +170,7 @@ def propagation_job(
     axis, z_range, sensitivity
         See `make_plan`.
     clean_up : mapping of object id to CleanUp or None, optional
+    finish : Finish, optional
 
     Raises
     ------
@@ -148,7 +182,7 @@ def propagation_job(
     for object_id, given in prompts.items():
         plan = make_plan(given, object_id, axis, count, z_range, sensitivity)
         tasks[object_id] = PropagationTask(given, plan, settings.get(object_id))
-    return PropagationJob(tasks, axis, z_range, sensitivity, predictor)
+    return PropagationJob(tasks, axis, z_range, sensitivity, predictor, finish or Finish())
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +196,7 @@ class PropagationJob:
     z_range : (start, stop) or None
     sensitivity : float
     predictor : SlicePredictor
+    finish : Finish
     """
 
     tasks: Mapping[int, PropagationTask]
@@ -169,6 +204,7 @@ class PropagationJob:
     z_range: ZRange | None
     sensitivity: float
     predictor: SlicePredictor = field(repr=False)
+    finish: Finish = Finish()
     _found: list[tuple[int, int, SliceMask]] = field(default_factory=list, repr=False)
     _decoded: dict[int, int] = field(default_factory=dict, repr=False)
     _finished: set[int] = field(default_factory=set, repr=False)
@@ -200,8 +236,9 @@ class PropagationJob:
         Yields
         ------
         object_id, index, found : int, int, SliceMask
-            ``found.mask`` (H, W) bool is cleaned up, ``found.confidence`` in [0, 1]. Pixels that
-            several objects claim are shared out at the end, see `results`.
+            ``found.mask`` (H, W) bool is cleaned up, ``found.confidence`` in [0, 1]. A slice comes
+            a second time, perhaps empty, where `finish` has changed it. Pixels that several objects
+            claim are shared out at the end, see `results`.
         """
         spacing = self.predictor.volume.plane_spacing(self.axis)
         for object_id, task in self.tasks.items():
@@ -213,7 +250,30 @@ class PropagationJob:
                 yield object_id, index, found.cleaned(task.clean_up, spacing)
             if cancel is not None and cancel.is_set():
                 return
+            for index, found in self._finish_object(object_id, task.plan, cancel):
+                yield object_id, index, found.cleaned(task.clean_up, spacing)
+            self._decoded[object_id] = self.predictor.decoded - before
             self._finished.add(object_id)
+
+    def _finish_object(
+        self, object_id: int, plan: Plan, cancel: Event | None
+    ) -> list[tuple[int, SliceMask]]:
+        """Apply `finish` to an object; the slices that it changed."""
+        if self.finish.is_off:
+            return []
+        before = {index: found for i, index, found in self._found if i == object_id}
+        after = before
+        if self.finish.consensus:
+            after = agree(self.predictor, plan, after, cancel)
+        if self.finish.smooth:
+            kept = plan.keyframes.keys() | plan.corrections.keys()
+            spacing = self.predictor.volume.spacing_zyx
+            after = smooth_stack(after, self.axis, self.finish.smooth, kept, spacing)
+        others = [found for found in self._found if found[0] != object_id]
+        self._found[:] = others + [(object_id, index, found) for index, found in after.items()]
+        gone = {i: replace(before[i], box=None, packed=b"") for i in before.keys() - after.keys()}
+        now = after | gone
+        return [(i, now[i]) for i in sorted(now) if now[i] != before.get(i)]
 
     def run_all(
         self, progress: Callable[[int, int], None] | None = None, cancel: Event | None = None
@@ -231,7 +291,7 @@ class PropagationJob:
         for object_id, _, _ in self.run(cancel):
             if object_id != current:
                 current, done = object_id, count * self.object_ids.index(object_id)
-            done += 1
+            done = min(done + 1, count * (1 + self.object_ids.index(object_id)))
             if progress:
                 progress(done, total)
         if progress and self._finished == self.tasks.keys():

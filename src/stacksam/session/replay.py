@@ -18,7 +18,7 @@ from stacksam.sam import Predictor, load_model
 from stacksam.session import facts
 from stacksam.session.files import check_image, find_image, read_folder
 from stacksam.session.history import Step
-from stacksam.session.jobs import propagation_job
+from stacksam.session.jobs import Finish, propagation_job
 from stacksam.session.lines import JOURNAL, Entry
 from stacksam.session.session import Session
 
@@ -150,7 +150,10 @@ def _propagate(session: Session, how: dict[str, Any]) -> None:
         for object_id in how["propagate"]
     }
     z_range = None if how["z_range"] is None else (how["z_range"][0], how["z_range"][1])
-    job = propagation_job(session.predictor, prompts, how["axis"], z_range, how["sensitivity"])
+    finish = Finish(how.get("consensus", False), how.get("smooth", 0.0))
+    job = propagation_job(
+        session.predictor, prompts, how["axis"], z_range, how["sensitivity"], finish=finish
+    )
     job.run_all()
     job.keep({int(i): set(indices) for i, indices in how["found"].items()})
     session.accept_propagation(job)

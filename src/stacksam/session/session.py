@@ -17,7 +17,7 @@ from stacksam.propagation import make_plan, says_where
 from stacksam.sam import Predictor
 from stacksam.session import edits
 from stacksam.session.filling import fill_plan
-from stacksam.session.jobs import PropagationJob, ZRange, propagation_job
+from stacksam.session.jobs import Finish, PropagationJob, ZRange, propagation_job
 from stacksam.session.lines import now
 from stacksam.session.protection import OverlapError, Policy, overlaps_of, policy_of
 from stacksam.session.results import PropagationResult
@@ -75,6 +75,7 @@ class Session(SliceWork):
         axis: int = 0,
         z_range: ZRange | None = None,
         sensitivity: float = 0.5,
+        finish: Finish | None = None,
     ) -> PropagationJob:
         """What has to be computed to carry objects through the stack; see `accept_propagation`.
 
@@ -87,6 +88,8 @@ class Session(SliceWork):
             Half-open limits of the slices to compute.
         sensitivity : float in [0, 1]
             How readily an object is taken to go on; 0.5 is what was measured to be best.
+        finish : Finish, optional
+            What is done to each whole object at the end.
 
         Raises
         ------
@@ -97,7 +100,9 @@ class Session(SliceWork):
         settings = {int(i): self._object(i).clean_up for i in ids}
         prompts = {i: self._state.prompts.for_object(i) for i in settings}
         axis = check_axis(axis)
-        return propagation_job(self.predictor, prompts, axis, z_range, sensitivity, settings)
+        return propagation_job(
+            self.predictor, prompts, axis, z_range, sensitivity, settings, finish
+        )
 
     def accept_propagation(self, job: PropagationJob) -> dict[int, PropagationResult]:
         """Make what a job found until now the objects' results, as one step of the history.
@@ -150,6 +155,8 @@ class Session(SliceWork):
         cancel: Event | None = None,
         *,
         sensitivity: float = 0.5,
+        consensus: bool = False,
+        smooth: float = 0.0,
     ) -> Any:
         """Carry an object, or several, through the stack.
 
@@ -163,6 +170,9 @@ class Session(SliceWork):
             Called with (slices done, slices at most).
         cancel : threading.Event, optional
             Set by another thread to stop; what was found until then is returned.
+        consensus, smooth
+            See `Finish`: agreement of three planes, which takes about three times as long, and
+            smoothing in 3D. Slices with prompts stay as they are.
 
         Returns
         -------
@@ -173,7 +183,8 @@ class Session(SliceWork):
         ValueError
             If an object has nothing along this axis that says where it is.
         """
-        job = self.propagation_job(object_id, axis, z_range, sensitivity)
+        finish = Finish(consensus, smooth)
+        job = self.propagation_job(object_id, axis, z_range, sensitivity, finish)
         job.run_all(progress, cancel)
         accepted = self.accept_propagation(job)
         results = {i: accepted.get(i) or job.empty_result(i) for i in job.object_ids}
@@ -393,6 +404,8 @@ def _how_to_propagate(
         "axis": job.axis,
         "z_range": None if job.z_range is None else list(job.z_range),
         "sensitivity": job.sensitivity,
+        "consensus": job.finish.consensus,
+        "smooth": job.finish.smooth,
         "found": {
             str(i): sorted(found[i].slices) if i in found else []
             for i in job.object_ids
