@@ -119,6 +119,22 @@ def test_the_window_gives_what_a_headless_session_gives(open_bench, tmp_path, qu
     np.testing.assert_array_equal(fresh.labels, labels)
 
 
+def test_three_sides_and_smoothing_are_shown_as_they_are_kept(open_bench):
+    one = open_bench()
+    draw_box(one, 1)
+    one.dock.propagation.consensus_check.setChecked(True)
+    one.dock.propagation.smooth_check.setChecked(True)
+    propagate(one)
+    kept = one.bench.session.result(1).mask
+    assert kept.any()
+    np.testing.assert_array_equal(np.asarray(one.bench.desk.preview.layer.data) == 1, kept)
+    fresh = stacksam.Session(one.bench.session.volume, ThresholdPredictor())
+    (box,) = one.bench.session.objects[1].prompts
+    fresh.add_box(1, box.index, box.yxyx)
+    result = fresh.propagate(1, consensus=True, smooth=1.0)
+    np.testing.assert_array_equal(kept, result.mask)
+
+
 def test_cancel_keeps_what_is_there(open_bench, monkeypatch, quick_model):
     one = open_bench()
     desk = one.bench.desk

@@ -58,6 +58,16 @@ def test_direction_range_and_sensitivity(panel, qtbot, session):
     assert asked == [Request("up", None, (2, 10), False, 1.0)]
 
 
+def test_three_sides_and_smoothing(panel, qtbot, session):
+    mark(session)
+    asked = record(panel.propagate_asked)
+    panel.more.set_open(True)
+    qtbot.keyClick(panel.consensus_check, Qt.Key.Key_Space)
+    qtbot.keyClick(panel.smooth_check, Qt.Key.Key_Space)
+    click(qtbot, panel.run_button)
+    assert asked == [Request("both", consensus=True, smooth=1.0)]
+
+
 def test_range_ends_keep_their_order(panel):
     panel.last_spin.setValue(4)
     panel.first_spin.setValue(8)

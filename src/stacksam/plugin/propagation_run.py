@@ -55,6 +55,8 @@ class PropagationRun:
         ValueError
             If no slice along this axis says where the object is, or another run is under way.
         """
+        from stacksam.session import Finish  # brings torch
+
         desk, view = self.desk, self.desk.view
         if self.is_running:
             raise ValueError("a propagation is under way; cancel it first")
@@ -68,8 +70,9 @@ class PropagationRun:
             step = request.steps if request.direction == "up" else -request.steps
             last = desk.session.volume.n_slices(view.axis) - 1
             self._goal = min(max(view.index + step, 0), last)
+        finish = Finish(request.consensus, request.smooth)
         job = desk.session.propagation_job(
-            ids, view.axis, z_range=z_range, sensitivity=request.sensitivity
+            ids, view.axis, z_range, sensitivity=request.sensitivity, finish=finish
         )
         self._job, self._cancel, self._done, self._reported = job, Event(), 0, 0.0
         self._then = then

@@ -42,6 +42,8 @@ FINISHED = "This object is finished. Mark the next one, or press Edit again."
 CHOOSE_OBJECT = "Choose an object in the list first."
 SENSITIVITY_STEPS = 20
 DEFAULT_SENSITIVITY = 0.5
+SMOOTH = 1.0
+"""Pixels; enough to even single slices that jump."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class PropagationRequest:
         All unlocked objects that have marks, in one run.
     sensitivity : float in [0, 1]
         0 stops early, 1 follows even faint continuations.
+    consensus : bool
+        Keep what is found from at least two of the three sides.
+    smooth : float
+        Smoothing in 3D, in pixels; 0 is off.
     """
 
     direction: Direction = "both"
@@ -67,6 +73,8 @@ class PropagationRequest:
     z_range: tuple[int, int] | None = None
     all_objects: bool = False
     sensitivity: float = DEFAULT_SENSITIVITY
+    consensus: bool = False
+    smooth: float = 0.0
 
 
 class PropagationPanel(Panel):
@@ -128,6 +136,15 @@ class PropagationPanel(Panel):
             "Left: stop as soon as the object is uncertain. Right: follow it as far as possible."
         )
 
+        self.consensus_check = QCheckBox("Check from three sides")
+        self.consensus_check.setToolTip(
+            "Keep only what is also found along the other two axes; takes three times as long"
+        )
+        self.smooth_check = QCheckBox("Smooth in 3D")
+        self.smooth_check.setToolTip(
+            "Even out jumps between slices; marked slices stay as they are"
+        )
+
     def _lay_out(self) -> None:
         start = QHBoxLayout()
         start.addWidget(self.down_button)
@@ -161,7 +178,9 @@ class PropagationPanel(Panel):
         grid.addLayout(ends, 0, 0)
         grid.addWidget(self.range_check, 1, 0)
         grid.addLayout(limits, 2, 0)
-        grid.addWidget(self.fill_button, 3, 0)
+        grid.addWidget(self.consensus_check, 3, 0)
+        grid.addWidget(self.smooth_check, 4, 0)
+        grid.addWidget(self.fill_button, 5, 0)
         return widget
 
     def _connect(self) -> None:
@@ -190,6 +209,8 @@ class PropagationPanel(Panel):
             z_range=z_range,
             all_objects=self.all_check.isChecked(),
             sensitivity=self.sensitivity_slider.value() / SENSITIVITY_STEPS,
+            consensus=self.consensus_check.isChecked(),
+            smooth=SMOOTH if self.smooth_check.isChecked() else 0.0,
         )
 
     def step(self, direction: Direction) -> None:
@@ -243,9 +264,9 @@ class PropagationPanel(Panel):
         can_fill = active is not None and _can_fill(active)
         self.fill_button.setEnabled(can_fill and not self._is_running)
         has_session = session is not None
-        for widget in (self.direction_combo, self.all_check, self.range_check):
+        choices = (self.direction_combo, self.all_check, self.range_check, self.sensitivity_slider)
+        for widget in (*choices, self.consensus_check, self.smooth_check):
             widget.setEnabled(has_session)
-        self.sensitivity_slider.setEnabled(has_session)
         for spin in (self.first_spin, self.last_spin):
             spin.setEnabled(has_session and self.range_check.isChecked())
         self.hint.setText(self._advice(active, can_run, bool(objects)))
