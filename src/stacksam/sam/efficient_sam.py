@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.fast_linear import FastLinear
-from stacksam.sam.image_encoder import PatchEmbed, resize_positions
+from stacksam.sam.image_encoder import PatchEmbed, make_neck, resize_positions
 from stacksam.sam.mask_decoder import DecoderOutput
 from stacksam.sam.model import PromptableModel
 from stacksam.sam.official import normalize_pixels
@@ -29,7 +29,7 @@ from stacksam.sam.prompt_encoder import (
     PositionEmbeddingRandom,
 )
 from stacksam.sam.tiny_vit import count
-from stacksam.sam.transformer import Attention, LayerNorm2d
+from stacksam.sam.transformer import Attention, TwoWayTransformer
 
 ENCODER, DECODER = "image_encoder.", "mask_decoder."
 
@@ -135,19 +135,14 @@ class PlainEncoder(nn.Module):
     def __init__(self, config: EfficientSamConfig) -> None:
         super().__init__()
         self.grid = config.pretrained_grid
-        dim, out = config.embed_dim, config.out_chans
+        dim = config.embed_dim
         self.patch_embed = PatchEmbed(config.patch_size, dim)
         # The first position belonged to a class token in pretraining.
         self.pos_embed = nn.Parameter(torch.zeros(1, self.grid**2 + 1, dim))
         self.blocks = nn.ModuleList(
             PlainBlock(dim, config.num_heads, config.mlp_dim) for _ in range(config.depth)
         )
-        self.neck = nn.Sequential(
-            nn.Conv2d(dim, out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = make_neck(dim, config.out_chans)
 
     def forward(self, image: Tensor) -> Embedding:
         """Encode normalised images of shape (B, 3, H, W) at (H / patch, W / patch)."""
@@ -301,7 +296,9 @@ class PointDecoder(nn.Module):
         dim, hidden = config.out_chans, config.iou_head_hidden_dim
         first, second = config.upscaling_dims
         self.num_mask_tokens = 4
-        self.transformer = TokenTransformer(config)
+        self.transformer = TokenTransformer(
+            config.decoder_depth, config.out_chans, config.decoder_num_heads, config.decoder_mlp_dim
+        )
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(self.num_mask_tokens, dim)
         self.final_output_upscaling_layers = nn.ModuleList(
@@ -342,30 +339,6 @@ class PointDecoder(nn.Module):
         return DecoderOutput(masks, self.iou_prediction_head(hs[:, 0]), None)
 
 
-class TokenTransformer(nn.Module):
-    """A stack of two-way blocks and a last look of the tokens at the image."""
-
-    def __init__(self, config: EfficientSamConfig) -> None:
-        super().__init__()
-        dim, heads = config.out_chans, config.decoder_num_heads
-        self.layers = nn.ModuleList(
-            TokenBlock(dim, heads, config.decoder_mlp_dim, adds_positions=index > 0)
-            for index in range(config.decoder_depth)
-        )
-        self.final_attn_token_to_image = Attention(dim, heads, 2)
-        self.norm_final_attn = nn.LayerNorm(dim)
-
-    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """See `TwoWayTransformer.forward`."""
-        keys = image.flatten(2).transpose(1, 2)  # (B, H * W, C)
-        keys_pe = image_pe.flatten(2).transpose(1, 2)
-        queries = tokens
-        for layer in self.layers:
-            queries, keys = layer(queries, keys, tokens, keys_pe)
-        attended = self.final_attn_token_to_image(queries + tokens, keys + keys_pe, keys)
-        return self.norm_final_attn(queries + attended), keys
-
-
 class TokenBlock(nn.Module):
     """A two-way block that differs from SAM's in its self-attention.
 
@@ -373,18 +346,23 @@ class TokenBlock(nn.Module):
     """
 
     def __init__(
-        self, embedding_dim: int, num_heads: int, mlp_dim: int, *, adds_positions: bool
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        mlp_dim: int,
+        downsample_rate: int,
+        skip_first_layer_pe: bool,
     ) -> None:
         super().__init__()
-        self.adds_positions = adds_positions
+        self.adds_positions = not skip_first_layer_pe
         self.self_attn = Attention(embedding_dim, num_heads)
         self.norm1 = nn.LayerNorm(embedding_dim)
-        self.cross_attn_token_to_image = Attention(embedding_dim, num_heads, 2)
+        self.cross_attn_token_to_image = Attention(embedding_dim, num_heads, downsample_rate)
         self.norm2 = nn.LayerNorm(embedding_dim)
         self.mlp = GeluMLP([embedding_dim, mlp_dim, embedding_dim])
         self.norm3 = nn.LayerNorm(embedding_dim)
         self.norm4 = nn.LayerNorm(embedding_dim)
-        self.cross_attn_image_to_token = Attention(embedding_dim, num_heads, 2)
+        self.cross_attn_image_to_token = Attention(embedding_dim, num_heads, downsample_rate)
 
     def forward(
         self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor
@@ -398,6 +376,12 @@ class TokenBlock(nn.Module):
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = image + self.cross_attn_image_to_token(keys, tokens + token_pe, tokens)
         return tokens, self.norm4(image)
+
+
+class TokenTransformer(TwoWayTransformer):
+    """SAM's transformer of such blocks."""
+
+    block = TokenBlock
 
 
 class GeluMLP(nn.Module):

@@ -67,12 +67,7 @@ class ImageEncoder(nn.Module):
             )
             for index in range(depth)
         )
-        self.neck = nn.Sequential(
-            nn.Conv2d(embed_dim, out_chans, 1, bias=False),
-            LayerNorm2d(out_chans),
-            nn.Conv2d(out_chans, out_chans, 3, padding=1, bias=False),
-            LayerNorm2d(out_chans),
-        )
+        self.neck = make_neck(embed_dim, out_chans)
 
     def forward(self, image: Tensor) -> Embedding:
         """Encode images.
@@ -102,6 +97,16 @@ class ImageEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         return Embedding(self.neck(x.permute(0, 3, 1, 2)))
+
+
+def make_neck(embed_dim: int, out_chans: int) -> nn.Sequential:
+    """The last convolutions, which bring (B, embed_dim, H, W) to (B, out_chans, H, W)."""
+    return nn.Sequential(
+        nn.Conv2d(embed_dim, out_chans, 1, bias=False),
+        LayerNorm2d(out_chans),
+        nn.Conv2d(out_chans, out_chans, 3, padding=1, bias=False),
+        LayerNorm2d(out_chans),
+    )
 
 
 class PatchEmbed(nn.Module):

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.fast_linear import FastLinear
-from stacksam.sam.image_encoder import join_windows, partition_windows
+from stacksam.sam.image_encoder import join_windows, make_neck, partition_windows
 from stacksam.sam.official import SamConfig, SamModel, build_sam
-from stacksam.sam.transformer import LayerNorm2d
 
 ENCODER = "image_encoder."
 
@@ -122,13 +121,7 @@ class TinyViT(nn.Module):
         self.layers = nn.ModuleList(
             Stage(*stage) for stage in zip(blocks, [*merges, None], strict=True)
         )
-        out = config.rest.out_chans
-        self.neck = nn.Sequential(
-            nn.Conv2d(dims[-1], out, 1, bias=False),
-            LayerNorm2d(out),
-            nn.Conv2d(out, out, 3, padding=1, bias=False),
-            LayerNorm2d(out),
-        )
+        self.neck = make_neck(dims[-1], config.rest.out_chans)
 
     def forward(self, image: Tensor) -> Embedding:
         """Encode images.

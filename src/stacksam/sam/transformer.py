@@ -5,6 +5,8 @@ Parameter names equal those of the official checkpoints.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -100,6 +102,8 @@ class TwoWayTransformer(nn.Module):
         How much narrower the cross-attentions are.
     """
 
+    block: ClassVar[type[nn.Module]] = TwoWayAttentionBlock
+
     def __init__(
         self,
         depth: int,
@@ -110,7 +114,7 @@ class TwoWayTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            TwoWayAttentionBlock(
+            self.block(
                 embedding_dim, num_heads, mlp_dim, downsample_rate, skip_first_layer_pe=index == 0
             )
             for index in range(depth)
