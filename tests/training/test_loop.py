@@ -101,6 +101,16 @@ def test_finished_run_stays_as_it_is(make_config):
     assert len(log_of(config)) == 2
 
 
+def test_training_begins_with_given_weights(make_config):
+    weights = train(make_config("first"))
+    second = make_config("second", start_weights=str(weights))
+    trainer, given = Trainer(load_config(second)), load_compact(weights)[0].state_dict()
+    assert trainer.step == 0
+    for state in (trainer.model.state_dict(), trainer.average.state_dict()):
+        assert all(torch.equal(state[name], value) for name, value in given.items())
+    assert load_config(second).to_dict()["train"]["start_weights"] == "compact.safetensors"
+
+
 def test_seed_decides(make_config):
     first, second = make_config("a", steps=1), make_config("b", steps=1, seed=1)
     train(first)

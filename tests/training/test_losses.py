@@ -43,6 +43,19 @@ def test_iou_by_hand():
     assert true_iou(-torch.ones(1, 8, 8), torch.zeros(1, 8, 8)).tolist() == [0]
 
 
+def test_what_lies_beyond_the_field_lowers_the_iou_that_is_to_be_predicted():
+    logits = 2 * square(2, 6) - 1
+    assert true_iou(logits, square(2, 6), torch.tensor([16.0])).tolist() == [0.5]
+    truth, unseen = square(), torch.tensor([16.0])
+    half, whole = (output_of(four(truth), torch.full((1, 4), score)) for score in (0.5, 1.0))
+    flags = torch.ones(1, dtype=torch.bool)
+    losses = [
+        float(round_loss(o, truth, flags, ~flags, torch.ones(1), unseen).total.detach())
+        for o in (half, whole)
+    ]
+    assert losses[0] < losses[1]
+
+
 def test_better_masks_cost_less():
     truth = square()
     losses = []

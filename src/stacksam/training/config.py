@@ -36,9 +36,19 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast to train; the run folder holds checkpoints and the log."""
+    """How long and how fast to train; the run folder holds checkpoints and the log.
+
+    Attributes
+    ----------
+    run_folder : Path
+    start_weights : Path or None
+        A compact model's safetensors file to begin with; without it, training begins from nothing.
+    optimizer : {"muon", "adamw"}
+    """
 
     run_folder: Path
+    start_weights: Path | None = None
+    optimizer: str = "muon"
     seed: int = 0
     steps: int = 6000
     images_per_step: int = 16
@@ -100,6 +110,8 @@ def load_config(path: str | Path) -> Config:
         for table, keys in ((data, ("folder", "pack")), (train, ("run_folder",))):
             for key in keys:
                 table[key] = (base / table[key]).resolve()
+        if "start_weights" in train:
+            train["start_weights"] = (base / train["start_weights"]).resolve()
         model = CompactConfig.from_dict(tables.get("model", {}))
         config = Config(DataConfig(**data), TrainConfig(**train), model)
         for part in (config.data, config.train, config.model):
@@ -111,7 +123,14 @@ def load_config(path: str | Path) -> Config:
 
 def _check_types(table: DataConfig | TrainConfig | CompactConfig) -> None:
     known: dict[str, type | tuple[type, ...]]
-    known = {"int": int, "float": (int, float), "str": str, "Path": Path, "tuple[int, ...]": tuple}
+    known = {
+        "int": int,
+        "float": (int, float),
+        "str": str,
+        "Path": Path,
+        "Path | None": (Path, type(None)),
+        "tuple[int, ...]": tuple,
+    }
     for field in fields(table):
         value = getattr(table, field.name)
         entries = value if isinstance(value, tuple) else ()

@@ -50,6 +50,12 @@ STALE_SHARE = 0.35
 SPOILED_SHARE = 0.3
 """Of the masks of neighbouring slices: with mistakes, as a model may hand them on."""
 
+CLICK_VIEW_SHARE = 0.4
+"""Of single slices: seen from around a click, as the first click on an object is answered."""
+
+TIGHT_BOXES, SLOPPY_BOXES = 0.3, 0.35
+"""Shares of boxes that touch the object, and of ones a little off; the rest is drawn loosely."""
+
 COMPLETE_LABELS = (
     "dsb2018_nuclei",
     "axondeepseg_sem_axon",
@@ -76,6 +82,8 @@ class PromptedObject:
     context : ndarray of shape (CONTEXT_MAPS, S / 2, S / 2), float32, or None
         What the neighbouring slice shows; see `context_maps`.
     kind : str
+    unseen : float
+        Cells of the object that lie beyond the field.
     """
 
     truth: np.ndarray
@@ -84,6 +92,7 @@ class PromptedObject:
     labels: list[int] = field(default_factory=list)
     logits: np.ndarray | None = None
     context: np.ndarray | None = None
+    unseen: float = 0.0
 
 
 @dataclass
@@ -221,7 +230,12 @@ class SampleSource:
         is_augmented: bool,
     ) -> list[Sample]:
         size = self.input_size
-        place = _choose_field(chosen, rng, is_augmented)
+        click, clicked = None, None
+        if is_augmented and not chosen.is_pair and rng.random() < CLICK_VIEW_SHARE:
+            click = click_on(chosen.mask, rng if rng.random() < 0.75 else None)
+            place = _click_view(chosen, click, rng)
+        else:
+            place = _choose_field(chosen, rng, is_augmented)
         arrays = [
             crop_image(chosen.image, place, size) / np.float32(255),
             crop_image(chosen.known_image, place, size) / np.float32(255),
@@ -229,18 +243,26 @@ class SampleSource:
             crop_labels(chosen.known_labels, place, size),
             crop_labels(chosen.older_labels, place, size),
             crop_labels(chosen.mask, place, size),
+            _dot(click, place, size),
         ]
         if is_augmented:
             arrays = flip_and_turn(arrays, rng)
             arrays[:2] = change_contrast(arrays[:2], rng)
-        image, known_image, labels, known_labels, older_labels, mask = arrays
+        image, known_image, labels, known_labels, older_labels, mask, dot = arrays
+        if click is not None:
+            pixels = chosen.mask.sum() * size**2 / (place.height * place.width)
+            clicked = _clicked(mask, dot, max(0.0, pixels - mask.sum()))
         masks = [mask, *_other_masks(known_labels, mask, self.objects_per_image - 1, rng)]
-        while len(masks) < self.objects_per_image:
+        is_cut = clicked is not None and clicked.unseen > 0
+        while len(masks) < self.objects_per_image and not is_cut:
             masks.append(mask)
         shown = (dataset, (image, known_image), (labels, known_labels, older_labels))
         first = (dataset, (known_image, known_image), (known_labels,) * 3)
         found: list[list[PromptedObject]] = []
-        for known in masks:
+        for number, known in enumerate(masks):
+            if number == 0 and click is not None:
+                found += [[clicked]] if clicked is not None else []
+                continue
             made = [self._prompt(*shown, known, chosen.is_pair, rng, is_handed=is_sequence)]
             if is_sequence:
                 made.insert(0, self._prompt(*first, known, False, rng))
@@ -297,8 +319,7 @@ class SampleSource:
             appearance = Appearance.of(known_image, made.logits)
             made.context = context_maps(image, known_image, appearance, len(made.logits))
         elif kind == "box":
-            sloppiness = 0.0 if rng.random() < 0.3 else rng.uniform(0, 0.08)
-            y0, x0, y1, x1 = box_around(truth, rng, sloppiness)
+            y0, x0, y1, x1 = _drawn_box(truth, rng)
             made.points_xy = [(x0 - 0.5, y0 - 0.5), (x1 - 0.5, y1 - 0.5)]
             made.labels = [BOX_START, BOX_END]
         else:
@@ -388,6 +409,60 @@ def _choose_field(chosen: _Slice, rng: np.random.Generator, is_augmented: bool) 
     aspect = chosen.aspect * np.exp(rng.normal(0, 0.1))
     return field_around(
         (y0 + dy, x0 + dx, y1 + dy, x1 + dx), shape, pixel_aspect=aspect, fill=fill, snap=False
+    )
+
+
+def _click_view(chosen: _Slice, click: tuple[int, int], rng: np.random.Generator) -> Field:
+    """A field around a click: the object in it may be small, or reach far beyond it."""
+    box = box_of(chosen.mask)
+    assert box is not None
+    y0, x0, y1, x1 = box
+    aspect = chosen.aspect * np.exp(rng.normal(0, 0.1))
+    low, high = (0.15, 0.9) if rng.random() < 0.6 else (0.06, 2.5)
+    side = max((y1 - y0) * aspect, x1 - x0) / np.exp(rng.uniform(np.log(low), np.log(high)))
+    y, x = np.array(click) + 0.5 + rng.uniform(-0.06, 0.06, 2) * [side / aspect, side]
+    half_y, half_x = side / aspect / 2, side / 2
+    return field_around(
+        (y - half_y, x - half_x, y + half_y, x + half_x),
+        (chosen.mask.shape[0], chosen.mask.shape[1]),
+        pixel_aspect=aspect,
+        fill=1.0,
+        snap=False,
+    )
+
+
+def _dot(click: tuple[int, int] | None, place: Field, size: int) -> np.ndarray:
+    """A field (size, size) that is True where the click is."""
+    dot = np.zeros((size, size), dtype=bool)
+    if click is not None:
+        y, x = np.clip(np.round(place.to_field(np.array(click), size)), 0, size - 1).astype(int)
+        dot[y, x] = True
+    return dot
+
+
+def _clicked(mask: np.ndarray, dot: np.ndarray, unseen: float) -> PromptedObject | None:
+    """An object with one click on it; None where too little of it is seen."""
+    if mask.sum() < SMALLEST_OBJECT:
+        return None
+    made = PromptedObject(_halve(mask), "click", unseen=unseen / 4)
+    y, x = np.argwhere(dot)[0]
+    made.points_xy, made.labels = [(float(x), float(y))], [POSITIVE]
+    return made
+
+
+def _drawn_box(truth: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """A box as people draw it: touching the object, a little off, or with room around it."""
+    way = rng.random()
+    if way < TIGHT_BOXES + SLOPPY_BOXES:
+        return box_around(truth, rng, 0.0 if way < TIGHT_BOXES else rng.uniform(0, 0.08))
+    y0, x0, y1, x1 = box_around(truth)
+    room = rng.uniform(0, 0.22, 4) * [y1 - y0, x1 - x0, y1 - y0, x1 - x0]
+    height, width = truth.shape
+    return (
+        max(y0 - room[0], 0.0),
+        max(x0 - room[1], 0.0),
+        min(y1 + room[2], float(height)),
+        min(x1 + room[3], float(width)),
     )
 
 
@@ -494,7 +569,8 @@ def collate(samples: list[Sample]) -> dict[str, np.ndarray]:
     batch : dict
         image (B, 1, S, S), truth (N, h, w), points (N, P, 2), labels (N, P), logits (N, 1, h, w),
         context (N, CONTEXT_MAPS, h, w), is_neighbour (N,), kind (N,) as index into `KINDS`,
-        follows (N,) whether it is an object of the sample before; N = B * objects per image.
+        unseen (N,) cells of the object beyond the field, follows (N,) whether it is an object of
+        the sample before; N = B * objects per image.
     """
     objects = [o for sample in samples for o in sample.objects]
     longest = max(1, *(len(o.labels) for o in objects))
@@ -518,6 +594,7 @@ def collate(samples: list[Sample]) -> dict[str, np.ndarray]:
         "logits": logits,
         "context": context,
         "is_neighbour": np.array([o.logits is not None for o in objects]),
+        "unseen": np.array([o.unseen for o in objects], np.float32),
         "kind": np.array([KINDS.index(o.kind) for o in objects]),
         "follows": np.array([sample.follows for sample in samples for _ in sample.objects]),
     }

@@ -22,12 +22,15 @@ from torch import Tensor, nn
 from stacksam.core.errors import CheckpointError
 from stacksam.core.simulated_prompts import corrective_click
 from stacksam.propagation.appearance import Appearance, context_maps
+from stacksam.sam.checkpoints import load_compact
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.model import PromptableModel, build_compact
 from stacksam.sam.prompt_encoder import NEGATIVE, PADDING, POSITIVE
 from stacksam.training.config import Config, TrainConfig, load_config
 from stacksam.training.datasets import KINDS, SampleSource, collate
+from stacksam.training.depthwise import quicken_depthwise
 from stacksam.training.losses import RoundLoss, round_loss
+from stacksam.training.optimizers import make_optimizers
 from stacksam.training.packing import pack, read_pack
 
 Progress = Callable[[str], None]
@@ -80,11 +83,15 @@ class Trainer:
         self.validation = self._source([i for i in items if i.split == "val"])
         self.model = _channels_last(build_compact(config.model)).to(self.device)
         self.average = _channels_last(build_compact(config.model)).to(self.device)
+        if settings.start_weights:
+            self.model.load_state_dict(load_compact(settings.start_weights)[0].state_dict())
         self.average.load_state_dict(self.model.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.model, settings.weight_decay),
+        quicken_depthwise(self.model)
+        self.optimizers = make_optimizers(
+            self.model,
+            settings.optimizer,
             lr=settings.learning_rate,
-            betas=(0.9, 0.98),
+            weight_decay=settings.weight_decay,
         )
         self.step = 0
         settings.run_folder.mkdir(parents=True, exist_ok=True)
@@ -137,8 +144,9 @@ class Trainer:
 
     def _train_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         settings = self.config.train
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, settings)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.step, settings)
         with torch.autocast(self.device.type, torch.bfloat16):
             rounds = play_rounds(
                 self.model,
@@ -147,11 +155,12 @@ class Trainer:
                 np.random.default_rng((settings.seed, self.step)),
             )
         loss = torch.stack([r.total for r in rounds]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         self._update_average()
         return {"loss": float(loss.detach()), "norm": float(norm)} | _figures(batch, rounds)
 
@@ -190,7 +199,7 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         temporary = self._checkpoint.with_suffix(".tmp")
         torch.save(state, temporary)
@@ -201,7 +210,8 @@ class Trainer:
             state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
             self.step = state["step"]
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(
@@ -264,7 +274,7 @@ def play_rounds(
             is_neighbour=is_neighbour,
             context=context,
         )
-        played.append(round_loss(output, truth, is_ambiguous, is_handed, weight))
+        played.append(round_loss(output, truth, is_ambiguous, is_handed, weight, batch["unseen"]))
         if number + 1 == rounds:
             break
         clicks, click_labels = _correct(played[-1].logits, truth)
@@ -356,15 +366,6 @@ def _figures(batch: dict[str, Tensor], rounds: list[RoundLoss]) -> dict[str, flo
 def _mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
     keys = dict.fromkeys(k for row in rows for k in row)
     return {k: float(np.mean([row[k] for row in rows if k in row])) for k in keys}
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
 
 
 def _channels_last(model: PromptableModel) -> PromptableModel:

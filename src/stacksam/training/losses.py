@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stacksam.sam.mask_decoder import DecoderOutput
 
-BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 0.5, 1.0
+BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 1.0, 1.0
 ABSENT_WEIGHT = 1.0
 
 
@@ -40,6 +40,7 @@ def round_loss(
     is_ambiguous: Tensor,
     is_handed: Tensor,
     weight: Tensor,
+    unseen: Tensor | None = None,
 ) -> RoundLoss:
     """Compare decoder output with the truth.
 
@@ -57,6 +58,9 @@ def round_loss(
         Whether only a neighbour's mask was given; only there the object may be absent.
     weight : Tensor of shape (N,)
         0 leaves a prompt out.
+    unseen : Tensor of shape (N,), optional
+        Cells of the object beyond the field. No mask can have them, and its predicted quality is
+        to say so: a field that is filled by a part of the object is the wrong one.
     """
     masks = output.masks.float()  # (N, M, h, w)
     target = truth[:, None]
@@ -71,7 +75,8 @@ def round_loss(
     )
 
     iou = true_iou(masks.detach(), target)  # (N, M)
-    iou_error = (output.iou_predictions.float() - iou).square()
+    reached = iou if unseen is None else true_iou(masks.detach(), target, unseen[:, None])
+    iou_error = (output.iou_predictions.float() - reached).square()
     iou_loss = torch.where(is_ambiguous, iou_error.mean(1), iou_error[:, 0])
 
     is_present = truth.flatten(1).amax(1) > 0.5
@@ -95,9 +100,12 @@ def round_loss(
     return RoundLoss(total, masks[rows, shown].detach(), iou[rows, shown], presence.detach())
 
 
-def true_iou(logits: Tensor, truth: Tensor) -> Tensor:
-    """Intersection over union over the last two axes, of logits > 0 and truth > 0.5."""
+def true_iou(logits: Tensor, truth: Tensor, unseen: Tensor | float = 0.0) -> Tensor:
+    """Intersection over union over the last two axes, of logits > 0 and truth > 0.5.
+
+    `unseen` cells of the truth lie beyond the last two axes.
+    """
     predicted, wanted = logits > 0, truth > 0.5
     intersection = (predicted & wanted).flatten(-2).sum(-1).float()
-    union = (predicted | wanted).flatten(-2).sum(-1).float()
+    union = (predicted | wanted).flatten(-2).sum(-1).float() + unseen
     return intersection / union.clamp(min=1)
