@@ -1,19 +1,25 @@
 """Seconds per image of SAM's encoder, ours and the references' in turns, on a CPU.
 
 Every round runs each encoder once on the same image, and ratios are taken within a round: the
-median of our time by the other's, below 1 ours is faster. ``ratio`` is that to the faster attention
-of transformers, float32. ``peak_mb`` is how much a fresh process grows by encoding one image.
-segment-anything is compared where it is installed (``pip install --no-deps segment-anything``).
-``compact_seconds`` is the built-in model's encoder.
+median of our time by the other's, below 1 ours is faster. ``ours_bfloat16_to_NAME`` and
+``ours_float32_to_NAME`` are these ratios. Among the others are products of matrices alone,
+(4096, 768) by (768, 3072), as many as the reference has floating-point operations
+(``reference_gflop``). ``relative_error_NAME`` is that of the embedding (Frobenius norm) from
+float32 of the same weights; the weights are random. ``peak_mb`` is how much a fresh process grows
+by encoding one image. segment-anything is compared where it is installed (``pip install --no-deps
+segment-anything``) or ``--references`` names a folder with its checkout. ``compact_seconds`` is the
+built-in model's encoder.
+
+    python benchmarks/run.py encoder --references ../references --json encoder.json
 """
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,9 +27,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from stacksam.sam.model import build_compact
-from stacksam.sam.official import SAM_CONFIGS, SamModel
+from stacksam.sam.official import SAM_CONFIGS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -31,13 +38,21 @@ from reference import random_sam, segment_anything_sam, transformers_sam
 
 from propagation import peak_memory
 
-Encode = Callable[[Tensor], Tensor]
+Encode = Callable[[Tensor], Any]
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+OURS = tuple(f"ours_{name}" for name in TYPES)
 
 
 def measure(
-    model: str = "vit_b", threads: int = 2, repeats: int = 5, bf16: bool = True, memory: bool = True
+    model: str = "vit_b",
+    threads: int = 2,
+    repeats: int = 3,
+    references: str = "../references",
+    eager: bool = False,
+    memory: bool = True,
+    compiled: bool = False,
 ) -> dict[str, float]:
-    """Median seconds, paired ratios and peak memory.
+    """Median seconds, paired ratios, errors and peak memory.
 
     Parameters
     ----------
@@ -46,97 +61,111 @@ def measure(
     threads : int
     repeats : int
         Rounds, after one that warms up.
-    bf16 : bool
-        Also run in bfloat16.
+    references : str
+        Folder with a checkout named segment-anything.
+    eager : bool
+        Also run transformers' attention that is not fused.
     memory : bool
         Also measure peak memory.
+    compiled : bool
+        Also run ours under `torch.compile`.
     """
     torch.set_num_threads(threads)
-    ours = random_sam(SAM_CONFIGS[model], seed=0)
+    sys.path.append(str(Path(references) / "segment-anything"))
     image = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(1))
     figures: dict[str, float] = {"threads": float(threads)}
     if memory:
-        for name in ("ours", "transformers_sdpa"):
+        for name in (*OURS, "transformers_sdpa_float32"):
             figures[f"{name}_peak_mb"] = _peak_of(name, model, threads)
-    figures |= _compare(float32_encoders(ours, model), image, repeats)
-    fastest = min(
-        figures[f"{name}_seconds"] for name in ("transformers_sdpa", "transformers_eager")
-    )
-    is_sdpa = fastest == figures["transformers_sdpa_seconds"]
-    figures["ratio"] = figures[f"ratio_to_transformers_{'sdpa' if is_sdpa else 'eager'}"]
-    if bf16:
-        figures |= _compare(bf16_encoders(ours, model), image, repeats)
-    compact = build_compact().eval().image_encoder
+    encoders = {
+        f"{name}_{of_type}": encode
+        for of_type in TYPES
+        for name, encode in make_encoders(model, of_type, eager, compiled).items()
+    }
+    operations = reference_operations(model, image)
+    figures["reference_gflop"] = operations / 1e9
+    products = {
+        f"products_{name}": make_products(dtype, operations) for name, dtype in TYPES.items()
+    }
+    figures |= _compare(encoders | products, image, repeats)
+    compact = build_compact().eval().to(memory_format=torch.channels_last).image_encoder
     field = torch.rand(1, 1, 256, 256)
     compact_seconds = [_timed(compact, field)[0] for _ in range(10)]
     return figures | {"compact_seconds": float(np.median(compact_seconds[1:]))}
 
 
-def float32_encoders(ours: SamModel, model: str) -> dict[str, Encode]:
-    """Our encoder and the references' with its weights; ours first."""
-    config = SAM_CONFIGS[model]
-    encoders: dict[str, Encode] = {"ours": partial(_first, ours.image_encoder)}
-    for attention in ("sdpa", "eager"):
-        theirs = transformers_sam(ours, config, attention).vision_encoder
-        encoders[f"transformers_{attention}"] = partial(_first, theirs)
+def make_encoders(
+    model: str, of_type: str, eager: bool = False, compiled: bool = False
+) -> dict[str, Encode]:
+    """Our encoder and the references', with equal weights of one type."""
+    config, dtype = SAM_CONFIGS[model], TYPES[of_type]
+    ours = random_sam(config, seed=0)  # theirs share its weights
+    ours.image_encoder.to(dtype)
+    encoders: dict[str, Encode] = {"ours": ours.image_encoder}
+    if compiled:
+        encoders["ours_compiled"] = torch.compile(ours.image_encoder)
+    for attention in ("sdpa", "eager") if eager else ("sdpa",):
+        encoders[f"transformers_{attention}"] = transformers_sam(
+            ours, config, attention
+        ).vision_encoder
     if find_spec("segment_anything"):
         encoders["segment_anything"] = segment_anything_sam(ours, config).image_encoder
-    return encoders
+    return {name: _in_type(encoder, dtype) for name, encoder in encoders.items()}
 
 
-def bf16_encoders(ours: SamModel, model: str) -> dict[str, Encode]:
-    """As `float32_encoders`; ours as `load_model(..., dtype="bfloat16")` runs it."""
-
-    def autocast(image: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return ours.image_encoder(image).image_embedding
-
-    def as_bf16(encoder: Any) -> Encode:
-        return lambda image: _first(encoder, image.bfloat16())
-
+def reference_operations(model: str, image: Tensor) -> float:
+    """Floating-point operations of the published encoder, windows' padding included."""
     config = SAM_CONFIGS[model]
-    # A copy: converting would change the weights that ours shares.
-    copied = random_sam(config, seed=0)
-    theirs = transformers_sam(copied, config).vision_encoder.bfloat16()
-    encoders: dict[str, Encode] = {
-        "ours_bf16": autocast,
-        "transformers_sdpa_bf16": as_bf16(theirs),
-    }
-    if find_spec("segment_anything"):
-        published = segment_anything_sam(random_sam(config, seed=0), config).image_encoder
-        encoders["segment_anything_bf16"] = as_bf16(published.bfloat16())
-    return encoders
+    encoder = transformers_sam(random_sam(config, seed=0), config, "eager").vision_encoder
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        copy.deepcopy(encoder).to("meta")(image.to("meta"))
+    return float(counter.get_total_flops())
+
+
+def make_products(dtype: torch.dtype, operations: float) -> Encode:
+    """Products of matrices that are as much work."""
+    x, weight = torch.randn(4096, 768, dtype=dtype), torch.randn(768, 3072, dtype=dtype)
+    count = round(operations / (2 * 4096 * 768 * 3072))
+
+    def run(image: Tensor) -> None:
+        for _ in range(count):
+            torch.mm(x, weight)
+
+    return run
+
+
+def _in_type(encoder: Any, dtype: torch.dtype) -> Encode:
+    return lambda image: encoder(image.to(dtype))[0]
 
 
 def _compare(encoders: dict[str, Encode], image: Tensor, repeats: int) -> dict[str, float]:
-    """Run all in turns; the first one is ours."""
+    """Run all in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
-    results: dict[str, Tensor] = {}
+    results: dict[str, Any] = {}
     for repeat in range(repeats + 1):
         for name, encode in encoders.items():
             taken, results[name] = _timed(encode, image)
             if repeat:
                 seconds[name].append(taken)
-    first, *others = encoders
     figures = {f"{name}_seconds": float(np.median(values)) for name, values in seconds.items()}
-    for name in others:
-        ratios = np.divide(seconds[first], seconds[name])
-        figures[f"ratio_to_{name}"] = float(np.median(ratios))
-        figures[f"ratio_to_{name}_largest"] = float(ratios.max())
-        difference = (results[first].float() - results[name].float()).norm()
-        figures[f"relative_difference_from_{name}"] = float(difference / results[name].norm())
+    for ours in OURS:
+        for name in encoders:
+            if name != ours:
+                ratios = np.divide(seconds[ours], seconds[name])
+                figures[f"{ours}_to_{name}"] = float(np.median(ratios))
+    exact = results.get("segment_anything_float32", results["transformers_sdpa_float32"])
+    for name, result in results.items():
+        if result is not None:
+            error = (result.float() - exact).reshape(-1).norm() / exact.norm()
+            figures[f"relative_error_{name}"] = float(error)
     return figures
 
 
 @torch.inference_mode()
-def _timed(encode: Callable[[Tensor], Any], image: Tensor) -> tuple[float, Any]:
+def _timed(encode: Encode, image: Tensor) -> tuple[float, Any]:
     started = time.perf_counter()
     result = encode(image)
     return time.perf_counter() - started, result
-
-
-def _first(encoder: Any, image: Tensor) -> Tensor:
-    return encoder(image)[0]
 
 
 def _peak_of(name: str, model: str, threads: int) -> float:
@@ -148,11 +177,8 @@ def _peak_of(name: str, model: str, threads: int) -> float:
 
 def _print_peak(name: str, model: str, threads: str) -> None:
     torch.set_num_threads(int(threads))
-    ours = random_sam(SAM_CONFIGS[model], seed=0)
-    encode: Encode = partial(_first, ours.image_encoder)
-    if name != "ours":
-        theirs = transformers_sam(ours, SAM_CONFIGS[model], name.partition("_")[2])
-        encode = partial(_first, theirs.vision_encoder)
+    encoder, _, of_type = name.rpartition("_")
+    encode = make_encoders(model, of_type)[encoder]
     image = torch.randn(1, 3, 1024, 1024)
     before = peak_memory()
     _timed(encode, image)

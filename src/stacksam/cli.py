@@ -299,7 +299,7 @@ def export(
         import stacksam
         from stacksam.sam.onnx_export import export_onnx
 
-        export_onnx(stacksam.load_model(model, device="cpu"), onnx, int8=int8)
+        export_onnx(stacksam.load_model(model, device="cpu", dtype="float32"), onnx, int8=int8)
         typer.echo(f"Wrote {onnx}; use it with --model {onnx}")
 
 

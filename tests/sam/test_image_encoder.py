@@ -71,6 +71,37 @@ def test_attention_in_pieces_equals_the_formula(monkeypatch, elements):
     assert torch.allclose(attend(q, k, v, bias_h, bias_w), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("elements", [1, 40, 200, 10_000_000])
+def test_attention_in_bfloat16_is_the_formula_rounded(monkeypatch, elements):
+    monkeypatch.setattr(image_encoder, "BIAS_ELEMENTS", elements)
+    q, k, v = random(3, 2, 3, 12, 8)
+    bias_h, bias_w = random(2, 3, 12, 3, seed=1), random(2, 3, 12, 4, seed=2)
+    bias = (bias_h[..., :, None] + bias_w[..., None, :]).reshape(2, 3, 12, 12)
+    expected = (q @ k.transpose(-2, -1) / 8**0.5 + bias).softmax(-1) @ v
+    with torch.inference_mode():
+        mixed = attend(*(t.bfloat16() for t in (q, k, v, bias_h, bias_w)))
+    assert mixed.dtype == torch.bfloat16
+    assert torch.allclose(mixed.float(), expected, atol=4e-2)
+
+
+def test_windows_are_filled_up_with_what_is_asked_for():
+    x, fill = random(2, 5, 4, 3), torch.tensor([1.0, 2, 3])
+    windows = partition_windows(x, 3, fill)
+    assert torch.equal(join_windows(windows, (5, 4)), x)
+    assert torch.equal(windows[1, :, 1], fill.expand(3, 3))  # right of the grid
+    assert torch.equal(windows[2, 2], fill.expand(3, 3))  # below it
+    assert torch.allclose(windows, partition_windows(x - fill, 3) + fill, atol=1e-6)
+
+
+def test_tokens_that_fill_up_windows_take_part_as_zeros(tiny_sam):
+    """As published: zeros before the projections, so keys and values are these' bias."""
+    attention, x = tiny_sam.image_encoder.blocks[0].attn, random(1, 5, 4, 32)
+    size = tiny_sam.image_encoder.blocks[0].window_size
+    with torch.inference_mode():
+        published = join_windows(attention(partition_windows(x, size)), (5, 4))
+        assert torch.allclose(attention(x, size), published, atol=1e-5)
+
+
 def test_training_path_equals_inference_path(tiny_sam):
     image = random(1, 3, 128, 128)
     with torch.enable_grad():

@@ -143,7 +143,8 @@ class SlicePredictor:
             PREDICTION_BUDGET, _prediction_bytes
         )
         self.decoded = 0
-        source = (volume.fingerprint, window.low, window.high, model.fingerprint)
+        how = (model.fingerprint, str(getattr(model, "dtype", "")))
+        source = (volume.fingerprint, window.low, window.high, *how)
         self._source = repr(source).encode()
 
     def pixel_aspect(self, axis: int) -> float:

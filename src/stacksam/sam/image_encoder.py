@@ -39,6 +39,9 @@ class ImageEncoder(nn.Module):
         Blocks that attend to the whole image.
     """
 
+    computes_in_weights_type = True
+    """Converted to bfloat16 it takes images of any type, and no autocast is needed."""
+
     def __init__(
         self,
         *,
@@ -92,7 +95,7 @@ class ImageEncoder(nn.Module):
             raise ValueError(
                 f"the image is {height} x {width}; both have to be multiples of {self.patch_size}"
             )
-        x = self.patch_embed(image)  # (B, h, w, C)
+        x = self.patch_embed(image.to(self.pos_embed.dtype))  # (B, h, w, C)
         x = x + resize_positions(self.pos_embed, (x.shape[1], x.shape[2]))
         for block in self.blocks:
             x = block(x)
@@ -117,7 +120,8 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, embed_dim, patch_size, stride=patch_size)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.proj(image).permute(0, 2, 3, 1)  # (B, h, w, C)
+        # Contiguous, or every layer norm would bring the channels together anew.
+        return self.proj(image).permute(0, 2, 3, 1).contiguous()  # (B, h, w, C)
 
 
 class Block(nn.Module):
@@ -134,13 +138,7 @@ class Block(nn.Module):
         self.mlp = MLPBlock(dim, mlp_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = self.norm1(x)
-        if self.window_size:
-            mixed = self.attn.mix(partition_windows(normed, self.window_size))
-            mixed = join_windows(mixed, (x.shape[1], x.shape[2]))
-        else:
-            mixed = self.attn.mix(normed)
-        x = x + self.attn.proj(mixed)  # after joining: the windows' padding needs no projection
+        x = x + self.attn(self.norm1(x), self.window_size)
         return x + self.mlp(self.norm2(x))
 
 
@@ -153,7 +151,7 @@ class MLPBlock(nn.Module):
         self.lin2 = FastLinear(mlp_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.lin2(F.gelu(self.lin1(x)))
+        return self.lin2(self.lin1(x, "gelu"))
 
 
 class RelativeAttention(nn.Module):
@@ -174,21 +172,30 @@ class RelativeAttention(nn.Module):
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * table_size - 1, dim // num_heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * table_size - 1, dim // num_heads))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.proj(self.mix(x))
+    def forward(self, x: Tensor, window_size: int = 0) -> Tensor:
+        """Attend within windows, or to the whole grid where `window_size` is 0.
 
-    def mix(self, x: Tensor) -> Tensor:
-        """Attention before the last projection; (B, h, w, C) in and out."""
-        batch, height, width, dim = x.shape
-        qkv = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, h * w, C / heads)
+        Windows that reach beyond the grid are filled up with tokens of zeros, to which the others
+        attend. Their queries, keys and values are the bias of `qkv`, so nothing is computed of
+        them, and no projection follows them.
+        """
+        qkv = self.qkv(x)  # (B, h, w, 3 C)
+        if window_size:
+            qkv = partition_windows(qkv, window_size, self.qkv.bias)
+        mixed = self._mix(qkv)
+        return self.proj(join_windows(mixed, (x.shape[1], x.shape[2])) if window_size else mixed)
+
+    def _mix(self, qkv: Tensor) -> Tensor:
+        """Attention on grids: (B, h, w, 3 C) to (B, h, w, C)."""
+        batch, height, width, _ = qkv.shape
+        q, k, v = qkv.reshape(batch, height * width, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         grid = q.unflatten(2, (height, width))
         rows = relative_table(self.rel_pos_h, height).to(q.dtype)  # (h, h, C / heads)
         columns = relative_table(self.rel_pos_w, width).to(q.dtype)  # (w, w, C / heads)
         bias_h = torch.einsum("bnhwc,hkc->bnhwk", grid, rows).flatten(2, 3)  # (B, heads, h * w, h)
         bias_w = torch.einsum("bnhwc,wkc->bnhwk", grid, columns).flatten(2, 3)
         mixed = attend(q, k, v, bias_h, bias_w)
-        return mixed.transpose(1, 2).reshape(batch, height, width, dim)
+        return mixed.transpose(1, 2).reshape(batch, height, width, -1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
@@ -208,11 +215,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> T
     Notes
     -----
     The bias of a global block of ViT-B has 12 x 4096 x 4096 numbers, 805 MB. Inference on a CPU
-    makes and uses it in pieces, which is faster as well: they stay in the cache.
+    makes and uses it in pieces, which is faster as well: they stay in the cache. In bfloat16
+    PyTorch's fused attention is no faster than in float32, but its products of matrices are.
     """
     if q.device.type != "cpu" or torch.is_grad_enabled():
         bias = (bias_h[..., :, None] + bias_w[..., None, :]).flatten(-2)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    mix = _fused
+    if q.dtype == torch.bfloat16:
+        mix, q, k, v = _multiplied, q.contiguous(), k.contiguous(), v.contiguous()
     batch, heads, tokens, _ = q.shape
     mixed = q.new_empty(batch, tokens, heads, v.shape[-1]).transpose(1, 2)
     elements = BIAS_ELEMENTS * torch.get_num_threads()
@@ -226,11 +237,19 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> T
         queries = (*keys, slice(row, row + row_step))
         height, width = bias_h[queries][..., :, None], bias_w[queries][..., None, :]
         shape = (*height.shape[:-1], width.shape[-1])
-        bias = torch.add(height, width, out=buffer[: math.prod(shape)].view(shape))
-        mixed[queries] = F.scaled_dot_product_attention(
-            q[queries], k[keys], v[keys], attn_mask=bias.flatten(-2)
-        )
+        bias = torch.add(height, width, out=buffer[: math.prod(shape)].view(shape)).flatten(-2)
+        mixed[queries] = mix(q[queries], k[keys], v[keys], bias)
     return mixed
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def _multiplied(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """As `_fused`, with plain products of matrices, on top of the bias; (1, heads, N, C)."""
+    scores = bias[0].baddbmm_(q[0], k[0].transpose(1, 2), alpha=q.shape[-1] ** -0.5)
+    return torch.bmm(torch.softmax(scores, -1, out=scores), v[0])[None]
 
 
 def relative_table(table: Tensor, size: int) -> Tensor:
@@ -264,14 +283,16 @@ def resize_positions(pos_embed: Tensor, size: tuple[int, int]) -> Tensor:
     return resized.permute(0, 2, 3, 1).to(pos_embed.dtype)
 
 
-def partition_windows(x: Tensor, size: int) -> Tensor:
-    """Cut a grid of tokens into windows, with zeros below and to the right where they do not fit.
+def partition_windows(x: Tensor, size: int, fill: Tensor | None = None) -> Tensor:
+    """Cut a grid of tokens into windows, filled up below and to the right where they do not fit.
 
     Parameters
     ----------
     x : Tensor of shape (B, h, w, C)
     size : int
         Side of a window.
+    fill : Tensor of shape (C,), optional
+        What to fill up with; zeros by default.
 
     Returns
     -------
@@ -279,7 +300,12 @@ def partition_windows(x: Tensor, size: int) -> Tensor:
     """
     # Without negative numbers, which ONNX would divide and round towards zero.
     right, below = (size - x.shape[2] % size) % size, (size - x.shape[1] % size) % size
-    x = F.pad(x, (0, 0, 0, right, 0, below))
+    if fill is None:
+        x = F.pad(x, (0, 0, 0, right, 0, below))
+    else:
+        fill = fill.to(x.dtype)
+        x = torch.cat([x, fill.expand(x.shape[0], x.shape[1], right, -1)], 2)
+        x = torch.cat([x, fill.expand(x.shape[0], below, x.shape[2], -1)], 1)
     windows = x.unflatten(1, (-1, size)).unflatten(3, (-1, size))  # (B, rows, s, columns, s, C)
     return windows.transpose(2, 3).flatten(0, 2)
 

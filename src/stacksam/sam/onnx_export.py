@@ -84,6 +84,11 @@ def export_onnx(model: Predictor, folder: str | Path, *, int8: bool = False) -> 
     network = model.network
     if not isinstance(network, PromptableModel):
         raise StackSAMError(f"{model.name} cannot be exported; choose a model with weights")
+    if getattr(model, "has_half_weights", False):
+        raise StackSAMError(
+            f"{model.name} was loaded with bfloat16 weights; load it with dtype 'float32' to "
+            "export it"
+        )
     network = network.to("cpu").float().eval()
     about = describe(network, model.name, model.fingerprint)
     try:

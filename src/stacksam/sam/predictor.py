@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stacksam.sam.compact_encoder import Embedding
+from stacksam.sam.half_precision import wants_bfloat16
 from stacksam.sam.model import PromptableModel
 from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, POSITIVE
 
@@ -72,12 +73,20 @@ class Predictor:
     Parameters
     ----------
     network : PromptableModel
+        Moved to the device; see `has_half_weights`.
     name : str
     fingerprint : str
-        Of the weights; part of every cached embedding's key.
+        Of the weights.
     device : {"auto", "cpu", "cuda", "mps"} or a torch device's name
     dtype : {"auto", "float32", "bfloat16", "float16"}
-        Of the computation. ``auto`` is float32 on a CPU and bfloat16 on CUDA.
+        Of the computation. ``auto`` is bfloat16 on CUDA and, on processors that are faster with it,
+        for large vision transformers; float32 otherwise.
+
+    Attributes
+    ----------
+    has_half_weights : bool
+        Whether the encoder's weights were converted, which halves their memory. The decoder then
+        computes in float32.
 
     Raises
     ------
@@ -97,7 +106,15 @@ class Predictor:
         self.name = name
         self.fingerprint = fingerprint
         self.device = choose_device(device)
-        self.dtype = _choose_dtype(dtype, self.device)
+        encoder = getattr(network, "image_encoder", None)
+        self.dtype = _choose_dtype(dtype, self.device, encoder)
+        self.has_half_weights = (
+            self.device.type == "cpu"
+            and self.dtype == torch.bfloat16
+            and getattr(encoder, "computes_in_weights_type", False)
+        )
+        if encoder is not None and self.has_half_weights:
+            encoder.to(self.dtype)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.input_size = network.prompt_encoder.input_image_size[0]
         self.logits_size = network.prompt_encoder.mask_input_size[0]
@@ -177,7 +194,7 @@ class Predictor:
         )
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        if self.dtype == torch.float32:
+        if self.dtype == torch.float32 or self.has_half_weights:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
@@ -198,9 +215,12 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def _choose_dtype(name: str, device: torch.device) -> torch.dtype:
+def _choose_dtype(name: str, device: torch.device, encoder: nn.Module | None = None) -> torch.dtype:
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if name == "auto":
+        if device.type == "cpu":
+            is_half = encoder is not None and wants_bfloat16(encoder)
+            return torch.bfloat16 if is_half else torch.float32
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if name not in known:
         raise ValueError(f"dtype {name!r} is unknown; use auto, {', '.join(known)}")
