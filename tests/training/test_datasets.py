@@ -144,6 +144,20 @@ def test_synthetic_share_is_kept():
     assert 0.2 < np.mean([name == "synthetic_images" for name in drawn]) < 0.4
 
 
+def test_patients_have_their_share_of_the_synthetic_ones():
+    items = items_of("train", 0)
+    flat = items[0]
+    made = [
+        PackedItem(f"synthetic_{name}", "train", flat.image, flat.labels, None)
+        for name in ("images", "images", "images", "patients")
+    ]
+    weights = SampleSource(
+        [*items, *made], input_size=SIZE, synthetic_share=0.4, patient_share=0.5
+    )._weights
+    assert weights[-1] == pytest.approx(0.2)
+    assert weights[-4:].sum() == pytest.approx(0.4)
+
+
 def test_large_data_sets_do_not_drown_small_ones():
     flat = items_of("train", 0)[0]
     many = [PackedItem("many", "train", flat.image, flat.labels, None)] * 100

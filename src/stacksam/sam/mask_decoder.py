@@ -136,7 +136,7 @@ class MaskDecoder(nn.Module):
         hyper_in = torch.stack(
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )  # (B, M, C / 8)
-        masks = torch.einsum("bmc,bchw->bmhw", hyper_in, upscaled)
+        masks = _weigh_channels(upscaled, hyper_in)
         score = None
         if self.has_object_score:
             score = self.pred_obj_score_head(hs[:, 1 + self.num_mask_tokens])
@@ -151,6 +151,13 @@ class MaskDecoder(nn.Module):
         x = self.refine_2x(x)
         x = last_act(second_up(x) + skips[1])
         return self.refine_4x(x)
+
+
+def _weigh_channels(features: Tensor, weights: Tensor) -> Tensor:
+    """Sums of (B, C, h, w) over C, weighted by (B, M, C); channels stay last in memory."""
+    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, C)
+    sums = pixels @ weights.transpose(1, 2)  # (B, h * w, M)
+    return sums.transpose(1, 2).unflatten(2, features.shape[-2:])
 
 
 def _pool_inside_and_outside(features: Tensor, logits: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ class DataConfig:
         Generated ones in the pack; patients are CT abdomens.
     synthetic_share : float in [0, 1]
         Of all samples.
+    patient_share : float in [0, 1]
+        Of the synthetic ones: CT abdomens.
     """
 
     folder: Path
@@ -32,6 +34,7 @@ class DataConfig:
     synthetic_volumes: int = 160
     synthetic_patients: int = 48
     synthetic_share: float = 0.3
+    patient_share: float = 0.33
 
 
 @dataclass(frozen=True)

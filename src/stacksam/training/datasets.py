@@ -133,6 +133,8 @@ class SampleSource:
     input_size : int
     objects_per_image : int
     synthetic_share : float in [0, 1]
+    patient_share : float in [0, 1]
+        Of the synthetic ones: CT abdomens.
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class SampleSource:
         input_size: int = 256,
         objects_per_image: int = 2,
         synthetic_share: float = 0.3,
+        patient_share: float = 0.33,
     ) -> None:
         if not items:
             raise ValueError("the pack holds no items of this split; pack it again")
@@ -149,7 +152,7 @@ class SampleSource:
         self.input_size = input_size
         self.objects_per_image = objects_per_image
         self._boxes: dict[int, list[tuple[int, tuple[slice, ...]]]] = {}
-        self._weights = _item_weights(items, synthetic_share)
+        self._weights = _item_weights(items, synthetic_share, patient_share)
 
     def draw(self, seed: tuple[int, ...], *, is_augmented: bool = True) -> Sample:
         """The sample of a seed."""
@@ -327,20 +330,31 @@ class SampleSource:
         return made
 
 
-def _item_weights(items: list[PackedItem], synthetic_share: float) -> np.ndarray:
+def _item_weights(
+    items: list[PackedItem], synthetic_share: float, patient_share: float
+) -> np.ndarray:
     """Probability of each item: data sets by the root of their size, so none drowns another."""
     sizes: dict[str, float] = {}
     for item in items:
         sizes[item.dataset] = sizes.get(item.dataset, 0.0) + (8.0 if len(item.image) > 1 else 1.0)
     weights = np.zeros(len(items))
-    is_synthetic = np.array([item.dataset.startswith("synthetic") for item in items])
     for i, item in enumerate(items):
         share = 8.0 if len(item.image) > 1 else 1.0
         weights[i] = share / sizes[item.dataset] * min(sizes[item.dataset], 40.0) ** 0.5
-    if is_synthetic.any() and not is_synthetic.all():
-        weights[is_synthetic] *= synthetic_share / weights[is_synthetic].sum()
-        weights[~is_synthetic] *= (1 - synthetic_share) / weights[~is_synthetic].sum()
+    names = np.array([item.dataset for item in items])
+    is_patient = names == "synthetic_patients"
+    is_synthetic = np.char.startswith(names, "synthetic")
+    _share_out(weights, is_patient, is_synthetic & ~is_patient, patient_share)
+    _share_out(weights, is_synthetic, ~is_synthetic, synthetic_share)
     return weights / weights.sum()
+
+
+def _share_out(weights: np.ndarray, some: np.ndarray, others: np.ndarray, share: float) -> None:
+    """Give `some` items this share of what they and the others weigh together, in place."""
+    if some.any() and others.any():
+        total = weights[some].sum() + weights[others].sum()
+        weights[some] *= share * total / weights[some].sum()
+        weights[others] *= (1 - share) * total / weights[others].sum()
 
 
 def _choose_axis(item: PackedItem, rng: np.random.Generator) -> int:

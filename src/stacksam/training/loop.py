@@ -104,6 +104,7 @@ class Trainer:
             input_size=self.config.model.input_size,
             objects_per_image=self.config.train.objects_per_image,
             synthetic_share=self.config.data.synthetic_share,
+            patient_share=self.config.data.patient_share,
         )
 
     @property
