@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from stacksam.propagation import SliceMask, share_out
@@ -50,3 +52,11 @@ def test_objects_that_do_not_meet_stay_as_they_are():
         2: {4: prediction(slice(5, 8)), 5: prediction(slice(0, 3))},
     }
     assert share_out(found, {1: [4], 2: [4]}) == found
+
+
+def test_given_masks_keep_every_pixel():
+    given = [replace(prediction(columns), is_given=True) for columns in (slice(3, 8), slice(0, 4))]
+    found = {1: {4: prediction(slice(0, 6), 1.0)}, 2: {4: given[0]}, 3: {4: given[1]}}
+    shared = share_out(found, {1: [4], 2: [4], 3: [4]})
+    assert [shared[2][4], shared[3][4]] == given
+    assert shared[1][4].is_empty

@@ -15,7 +15,8 @@ def share_out(found: Mapping[int, Found], keyframes: Mapping[int, list[int]]) ->
     """Give each contested pixel to one object.
 
     The object whose nearest keyframe is closer wins, since that is where the user decided; at equal
-    distance the more confident one, then the one named first.
+    distance the more confident one, then the one named first. A mask that the user gave is kept to the
+    bit, even where two of them overlap.
 
     Parameters
     ----------
@@ -35,14 +36,15 @@ def share_out(found: Mapping[int, Found], keyframes: Mapping[int, list[int]]) ->
             object_id: found[object_id][index] for object_id in found if index in found[object_id]
         }
 
-        def rank(object_id: int, index: int = index) -> tuple[float, float, int]:
+        def rank(object_id: int, index: int = index) -> tuple[float, bool, float, int]:
             distance = min((abs(index - k) for k in keyframes[object_id]), default=np.inf)
-            return (distance, -found[object_id][index].confidence, order[object_id])
+            mine = found[object_id][index]
+            return (distance, not mine.is_given, -mine.confidence, order[object_id])
 
         ranked = sorted(here, key=rank)
         for place, object_id in enumerate(ranked):
             stronger = [here[i] for i in ranked[:place] if meets(here[i], here[object_id])]
-            if stronger:
+            if stronger and not here[object_id].is_given:
                 taken = np.logical_or.reduce([other.mask for other in stronger])
                 shared[object_id][index] = here[object_id].with_mask(here[object_id].mask & ~taken)
     return shared
