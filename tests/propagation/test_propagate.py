@@ -11,7 +11,7 @@ from stacksam.core.fields import Field
 from stacksam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 from stacksam.core.windows import resolve_window
 from stacksam.propagation import SlicePrediction, SlicePredictor, make_plan, run_plan, run_slice
-from stacksam.propagation.propagate import fuse
+from stacksam.propagation.between import fuse
 
 TRUTH = two_tubes()
 FIRST, SECOND = TRUTH == 1, TRUTH == 2

@@ -203,7 +203,7 @@ def _as_masks(
 def _replaced(
     before: SliceMask | None, here: np.ndarray, rows: slice, columns: slice, any_mask: SliceMask
 ) -> SliceMask:
-    """The new mask of a slice, no surer than it agrees with the one before."""
+    """The new mask of a slice, the less sure the less it agrees with the one before."""
     mask = np.zeros(any_mask.plane_shape, bool)
     mask[rows, columns] = here
     if before is None:
@@ -212,4 +212,4 @@ def _replaced(
         return before
     old = before.mask
     overlap = np.count_nonzero(mask & old) / np.count_nonzero(mask | old)
-    return SliceMask.from_mask(mask, min(before.score, overlap), before.presence)
+    return SliceMask.from_mask(mask, before.score * overlap, before.presence)

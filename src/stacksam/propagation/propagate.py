@@ -9,14 +9,11 @@ what arrives there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from threading import Event
 
-import numpy as np
-
-from stacksam.core.fields import move_logits
 from stacksam.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -26,26 +23,28 @@ from stacksam.core.prompts import (
     ScribblePrompt,
 )
 from stacksam.propagation.appearance import Appearance
+from stacksam.propagation.between import Interval, fuse
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
 Progress = Callable[[int, int], None]
 Found = dict[int, SlicePrediction]
 
-PRESENCE_LIMIT = 0.98
-"""A front stops where the object is less likely present than this; chosen on train and val."""
+CONFIDENCE_LIMIT = 0.4
+"""A front stops where it is less sure than this; like the other limits chosen on train and val."""
 
-SCORE_LIMIT = 0.65
-"""A front stops where the predicted IoU falls below this."""
+PRESENCE_LIMIT = 0.5
+"""A front stops at once where the model says that the object is not there."""
 
-LIKENESS_LIMIT = 0.3
-"""A front stops where grey values look less like the keyframe's than this; see `Appearance`."""
+SCORE_LIMIT = 0.4
+"""A front stops at once where the predicted IoU falls below this."""
+
+LIKENESS_LIMIT = 0.0
+"""A front stops at once where grey values look more like the keyframe's surroundings than like its
+object; see `Appearance`."""
 
 SENSITIVITY_ODDS = 4.0
 """From sensitivity 0.5 to 1 the odds of each limit fall by this factor, to 0 they rise by it."""
-
-FUSED_LOGIT_LIMIT = 6.0
-"""Logits are clipped before they are fused, so that an overconfident front cannot win alone."""
 
 
 @dataclass(frozen=True)
@@ -196,17 +195,26 @@ def run_slice(
         return predictor.from_prompts(plan.axis, index, plan.keyframes[index])
     if has_memory(predictor):  # what a slice shows depends on all that were seen before it
         return dict(run_memory_plan(predictor, plan, cancel)).get(index)
-    low = max((i for i in plan.keyframes if i < index), default=None)
-    high = min((i for i in plan.keyframes if i > index), default=None)
+    low, high = (_next_of(plan.keyframes, index, step) for step in (-1, 1))
+    known = {
+        edge: predictor.from_prompts(plan.axis, edge, plan.keyframes[edge])
+        for edge in (low, high)
+        if edge is not None
+    }
+    interval = None
+    if low is not None and high is not None:
+        interval = _interval(predictor, plan, known[low], known[high])
     arrived = []
-    for edge, step in ((low, 1), (high, -1)):
-        if edge is None:
-            continue
-        origin = predictor.from_prompts(plan.axis, edge, plan.keyframes[edge])
-        front = dict(_front(predictor, plan, origin, edge, step, index + step, cancel))
-        arrived += [front[index]] if index in front else []
+    for edge, origin in known.items():
+        step = 1 if edge < index else -1
+        front = _front(
+            predictor, plan, origin, edge, step, index + step, cancel, is_inner=interval is not None
+        )
+        arrived += [found for here, found in front if here == index]
     if _is_set(cancel):
         return None
+    if interval is not None and plan.start <= index < plan.stop:
+        return interval.fill(index, arrived, is_corrected=index in plan.corrections)
     if len(arrived) == 2:
         assert low is not None
         assert high is not None
@@ -229,7 +237,11 @@ def _from_keyframes(
         yield index, known[index]
     indices = list(known)
     for low, high in pairwise(indices):
-        yield from _between(predictor, plan, known[low], known[high], low, high, cancel)
+        interval = _interval(predictor, plan, known[low], known[high])
+        if interval is None:
+            yield from _around_absence(predictor, plan, known[low], known[high], cancel)
+        else:
+            yield from _within(predictor, plan, interval, cancel)
     for edge, step in ((indices[-1], 1), (indices[0], -1)):
         yield from _front(predictor, plan, known[edge], edge, step, None, cancel)
 
@@ -242,8 +254,13 @@ def _front(
     step: int,
     goal: int | None,
     cancel: Event | None,
+    *,
+    is_inner: bool = False,
 ) -> Iterator[tuple[int, SlicePrediction]]:
-    """Go on from a keyframe until the object ends, the range ends, or just before `goal`."""
+    """Go on from a keyframe until the object ends, the range ends, or just before `goal`.
+
+    An inner front goes to another keyframe with the object on it, so it does not stop in doubt.
+    """
     current, known = origin, origin.appearance
     while True:
         index += step
@@ -252,7 +269,7 @@ def _front(
         if current.is_empty or _is_set(cancel):
             return
         current = _continue(predictor, plan, current, index)
-        is_wanted = _has_positive(plan.corrections.get(index, ()))
+        is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
         if current.is_empty or not (is_wanted or _goes_on(predictor, plan, known, current, index)):
             return
         yield index, current
@@ -273,9 +290,12 @@ def _goes_on(
 ) -> bool:
     """Whether a front goes on: the model says so, and the object still looks like itself."""
     ease = SENSITIVITY_ODDS ** (1 - 2 * plan.sensitivity)
-    if prediction.presence < _eased(PRESENCE_LIMIT, ease):
-        return False
-    if prediction.score < _eased(SCORE_LIMIT, ease):
+    said = (
+        (prediction.confidence, CONFIDENCE_LIMIT),
+        (prediction.presence, PRESENCE_LIMIT),
+        (prediction.score, SCORE_LIMIT),
+    )
+    if any(value < _eased(limit, ease) for value, limit in said):
         return False
     if known is None:
         return True
@@ -288,16 +308,39 @@ def _eased(limit: float, factor: float) -> float:
     return limit if factor == 1 else limit * factor / (1 - limit + limit * factor)
 
 
-def _between(
+def _interval(
+    predictor: SlicePredictor, plan: Plan, low: SlicePrediction, high: SlicePrediction
+) -> Interval | None:
+    """Two keyframes between which the object goes on; None where the user or a mask says otherwise."""
+    if low.is_empty or high.is_empty or any(low.index < i < high.index for i in plan.absent):
+        return None
+    return Interval(low, high, predictor.slice_step(plan.axis))
+
+
+def _within(
+    predictor: SlicePredictor, plan: Plan, interval: Interval, cancel: Event | None
+) -> Iterator[tuple[int, SlicePrediction]]:
+    """Fill an interval along the front from above, which is the second to run."""
+    low, high = interval.low, interval.high
+    up = dict(_front(predictor, plan, low, low.index, 1, high.index, cancel, is_inner=True))
+    down = _front(predictor, plan, high, high.index, -1, low.index, cancel, is_inner=True)
+    for index in reversed(range(max(low.index + 1, plan.start), min(high.index, plan.stop))):
+        arrived = [up[index]] if index in up else []
+        arrived += [found for _, found in islice(down, 1)]
+        if _is_set(cancel):  # what waits for a front that was broken off would not be final
+            return
+        yield index, interval.fill(index, arrived, is_corrected=index in plan.corrections)
+
+
+def _around_absence(
     predictor: SlicePredictor,
     plan: Plan,
     first: SlicePrediction,
     last: SlicePrediction,
-    low: int,
-    high: int,
     cancel: Event | None,
 ) -> Iterator[tuple[int, SlicePrediction]]:
-    """Fuse the two fronts between keyframes; each counts more the nearer its keyframe is."""
+    """From two keyframes towards what lies between them, where the object is not throughout."""
+    low, high = first.index, last.index
     barriers = sorted(i for i in plan.absent if low < i < high)
     up = dict(_front(predictor, plan, first, low, 1, barriers[0] if barriers else high, cancel))
     goal = barriers[-1] if barriers else low
@@ -308,39 +351,7 @@ def _between(
         yield from up.items()
 
 
-def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> SlicePrediction:
-    """Blend two predictions of one slice.
-
-    Parameters
-    ----------
-    first, second : SlicePrediction
-    weight : float in [0, 1]
-        Of the first.
-
-    Returns
-    -------
-    fused : SlicePrediction
-        In the field of the weightier one.
-    """
-    if weight < 0.5:
-        first, second, weight = second, first, 1 - weight
-    other = move_logits(second.logits, second.field, first.field)
-    limit = FUSED_LOGIT_LIMIT
-    logits = weight * np.clip(first.logits, -limit, limit)
-    logits = logits + (1 - weight) * np.clip(other, -limit, limit)
-    return SlicePrediction(
-        key=first.key + second.key,
-        index=first.index,
-        plane_shape=first.plane_shape,
-        field=first.field,
-        logits=logits.astype(np.float32),
-        score=weight * first.score + (1 - weight) * second.score,
-        presence=max(first.presence, second.presence),
-        appearance=first.appearance,
-    )
-
-
-def _next_of(indices: set[int], index: int, step: int) -> int | None:
+def _next_of(indices: Iterable[int], index: int, step: int) -> int | None:
     """The nearest of the indices in a direction."""
     return min((i for i in indices if (i - index) * step > 0), key=lambda i: i * step, default=None)
 

@@ -26,7 +26,7 @@ class SliceMask:
     packed : bytes
         The pixels in the box. Build it with `from_mask` or `from_prediction`.
     score : float
-        Predicted IoU in [0, 1].
+        Predicted IoU in [0, 1], calibrated where a neighbour handed the object on.
     presence : float
         Probability that the object is on the slice.
     is_given : bool
@@ -61,7 +61,10 @@ class SliceMask:
     def from_prediction(cls, found: SlicePrediction) -> SliceMask:
         """Keep what a prediction shows, without its logits and candidates."""
         is_given = found.given is not None
-        return cls.from_mask(found.mask, found.score, found.presence, is_given)
+        score, presence = found.score, found.presence
+        if found.is_handed:  # absence counts as an overlap of 0
+            score, presence = found.confidence, 1.0
+        return cls.from_mask(found.mask, score, presence, is_given)
 
     @property
     def mask(self) -> np.ndarray:

@@ -36,6 +36,7 @@ from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, apply_window, to_grey
 from stacksam.io.embedding_store import MemoryStore
 from stacksam.propagation.appearance import Appearance, context_maps
+from stacksam.propagation.belief import START, as_confidence, carry_belief
 from stacksam.propagation.field_choice import (
     Box,
     box_to_field,
@@ -50,6 +51,10 @@ from stacksam.sam.whole_slice import WholeSlicePredictor
 
 SCRIBBLE_POINTS = 8
 MASK_LOGIT = 8.0
+HANDED_LOGIT = 4.0
+"""Limit of the logits handed on to a neighbour: certainty about one slice must not become certainty
+about the next; chosen on train and val."""
+
 EMBEDDING_BUDGET = 512 * 2**20
 SLICE_BUDGET = 128 * 2**20
 PREDICTION_BUDGET = 256 * 2**20
@@ -78,6 +83,10 @@ class SlicePrediction:
         The mask that the user gave, which is honoured exactly.
     appearance : Appearance or None
         What the object is known to look like from here on.
+    belief : float
+        In the mask, in log odds, for fronts that go on from here; see `propagation.belief`.
+    is_handed : bool
+        Whether the slice shows what its neighbour handed on, with nothing said by the user.
     """
 
     key: bytes
@@ -90,6 +99,8 @@ class SlicePrediction:
     candidates: tuple[tuple[np.ndarray, float], ...] = ()
     given: np.ndarray | None = None
     appearance: Appearance | None = None
+    belief: float = START
+    is_handed: bool = False
 
     @property
     def mask(self) -> np.ndarray:
@@ -106,8 +117,8 @@ class SlicePrediction:
 
     @property
     def confidence(self) -> float:
-        """In [0, 1]."""
-        return self.score * self.presence
+        """In [0, 1]: how much of the mask is right, as far as one can tell."""
+        return as_confidence(self.belief) if self.is_handed else self.score * self.presence
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,11 @@ class SlicePredictor:
         """Pixel height over width in mm on slices across `axis`; 1 where spacing is unknown."""
         spacing = self.volume.plane_spacing(axis)
         return 1.0 if spacing is None else spacing[0] / spacing[1]
+
+    def slice_step(self, axis: int) -> float:
+        """Distance between slices across `axis` in pixel widths; 1 where spacing is unknown."""
+        spacing, plane = self.volume.spacing_zyx, self.volume.plane_spacing(axis)
+        return 1.0 if spacing is None or plane is None else spacing[axis] / plane[1]
 
     def embed(self, axis: int, index: int, field: Field) -> Embedding:
         """The embedding of a field, computed once."""
@@ -269,7 +285,8 @@ class SlicePredictor:
         field = neighbour.field
         if box is not None:
             field = self._field(axis, box)
-        logits = move_logits(neighbour.logits, neighbour.field, field)
+        handed = np.clip(neighbour.logits, -HANDED_LOGIT, HANDED_LOGIT)
+        logits = move_logits(handed, neighbour.field, field)
         if self.model.knows_neighbours or box is None:
             return _Round(field=field, logits=logits, is_neighbour=True, neighbour=neighbour)
         return _Round(field=field, logits=logits, box=grown(box, 0.05))
@@ -377,16 +394,22 @@ class SlicePredictor:
         appearance = Appearance.of(self.crop(axis, index, field), state.logits)
         if state.neighbour is not None and state.neighbour.appearance is not None:
             appearance = state.neighbour.appearance.blended(appearance)
+        score, is_handed = scores[state.shown], state.neighbour is not None and not state.signs
+        belief = START
+        if is_handed and state.neighbour is not None:
+            belief = carry_belief(state.neighbour.belief, score, prediction.presence)
         return SlicePrediction(
             key,
             index,
             self.volume.plane_shape(axis),
             field,
             state.logits,
-            scores[state.shown],
+            score,
             prediction.presence,
             candidates,
             appearance=appearance,
+            belief=belief,
+            is_handed=is_handed,
         )
 
     def _given(self, key: bytes, axis: int, index: int, mask: np.ndarray) -> SlicePrediction:
