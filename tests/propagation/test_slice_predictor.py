@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models import ThresholdPredictor, disc, overlap, stack_of, two_tubes
+from stacksam.core.fields import LOGIT_OUTSIDE
 from stacksam.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -15,7 +16,9 @@ from stacksam.core.prompts import (
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, resolve_window
 from stacksam.propagation import SlicePredictor
+from stacksam.propagation.belief import carry_belief
 from stacksam.propagation.field_choice import CLICK_SCALES
+from stacksam.propagation.slice_predictor import HANDED_LOGIT
 
 TRUTH = two_tubes()
 FIRST = TRUTH[5] == 1
@@ -308,3 +311,24 @@ def test_colours_become_grey():
 def test_store_counts_painted_masks(predictor):
     predictor.from_prompts(0, 5, (mask_of(FIRST),))
     assert predictor.predictions.used > FIRST.size
+
+
+def test_neighbours_get_logits_of_limited_certainty(predictor):
+    known = predictor.from_prompts(0, 5, (box(),))
+    predictor.from_neighbour(0, 6, known)
+    handed = predictor.model.seen[-1].logits
+    assert np.abs(known.logits).max() > HANDED_LOGIT
+    assert np.abs(handed[handed > LOGIT_OUTSIDE]).max() == pytest.approx(HANDED_LOGIT)
+
+
+def test_belief_goes_on_from_the_neighbour_and_starts_anew_where_the_user_clicks(predictor):
+    known = predictor.from_prompts(0, 5, (box(),))
+    near = predictor.from_neighbour(0, 6, known)
+    far = predictor.from_neighbour(0, 7, near)
+    assert near.is_handed
+    assert near.belief == carry_belief(known.belief, near.score, near.presence, 1 / known.radius)
+    assert far.belief == carry_belief(near.belief, far.score, far.presence, 1 / near.radius)
+    assert known.radius == pytest.approx(np.sqrt(FIRST.sum() / np.pi), rel=0.1)
+    clicked = predictor.from_prompts(0, 7, (point(22, 24, index=7),), near)
+    assert clicked.belief == known.belief
+    assert not clicked.is_handed

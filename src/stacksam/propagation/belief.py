@@ -3,24 +3,47 @@
 A network says of each slice how good its mask is and whether the object is there. Errors of a front
 do not heal: what one slice loses, the next ones cannot know. So the belief in a slice's mask starts
 from the belief in the neighbour's and is raised or lowered by what the network says here. One slice
-in doubt is forgiven, several in a row end the front. The weights are those of a regression of the
-true IoU, fitted on train and val by ``tools/tune_propagation.py``; see decision 0014.
+in doubt is forgiven, several in a row end the front. See decision 0014.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-START = 1.25
-"""Belief in the slice that a front leaves from."""
 
-CARRY = 0.93
-"""Share of a neighbour's belief that is handed on."""
+@dataclass(frozen=True)
+class Weights:
+    """Coefficients of a regression of the true IoU, in log odds.
 
-SCORE_WEIGHT = 0.147
-PRESENCE_WEIGHT = 0.135
-DOUBT = 1.133
-"""What each step costs, in log odds."""
+    Attributes
+    ----------
+    start : float
+        Belief in the slice that a front leaves from.
+    carry : float
+        Share of a neighbour's belief that is handed on.
+    score, presence : float
+        What the log odds of predicted IoU and presence count.
+    doubt : float
+        What each step costs.
+    way : float
+        What a step as long as the object's radius costs besides: shorter objects end sooner, and
+        thick slices count for as many thin ones.
+    """
+
+    start: float
+    carry: float
+    score: float
+    presence: float
+    doubt: float
+    way: float = 0.0
+
+
+WEIGHTS = Weights(start=1.253, carry=0.931, score=0.147, presence=0.135, doubt=1.133)
+"""Fitted on train and val by ``tools/tune_propagation.py``, for the built-in model."""
+
+LONGEST_WAY = 2.0
+"""Radii of the object that a step counts for at most."""
 
 LARGEST = 6.0
 """Limit of a belief, so that a long way of certain slices can still end."""
@@ -28,7 +51,9 @@ LARGEST = 6.0
 _SCORE_EDGE, _PRESENCE_EDGE = 1e-2, 1e-3
 
 
-def carry_belief(before: float, score: float, presence: float) -> float:
+def carry_belief(
+    before: float, score: float, presence: float, way: float = 0.0, weights: Weights = WEIGHTS
+) -> float:
     """The belief in a mask that follows from its neighbour's.
 
     Parameters
@@ -39,16 +64,20 @@ def carry_belief(before: float, score: float, presence: float) -> float:
         Predicted IoU in [0, 1].
     presence : float
         Probability that the object is there.
+    way : float
+        From the neighbour, in radii of the object.
+    weights : Weights
 
     Examples
     --------
-    >>> sure, unsure = carry_belief(START, 0.9, 0.9999), carry_belief(START, 0.6, 0.8)
+    >>> sure, unsure = carry_belief(1.25, 0.9, 0.9999), carry_belief(1.25, 0.6, 0.8)
     >>> round(as_confidence(sure), 2), round(as_confidence(unsure), 2)
     (0.78, 0.57)
     """
-    evidence = SCORE_WEIGHT * _log_odds(score, _SCORE_EDGE)
-    evidence += PRESENCE_WEIGHT * _log_odds(presence, _PRESENCE_EDGE)
-    return min(max(CARRY * before + evidence - DOUBT, -LARGEST), LARGEST)
+    evidence = weights.score * _log_odds(score, _SCORE_EDGE)
+    evidence += weights.presence * _log_odds(presence, _PRESENCE_EDGE)
+    cost = weights.doubt + weights.way * min(way, LONGEST_WAY)
+    return min(max(weights.carry * before + evidence - cost, -LARGEST), LARGEST)
 
 
 def as_confidence(belief: float) -> float:

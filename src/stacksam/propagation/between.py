@@ -1,8 +1,8 @@
 """Between two keyframes: the fronts from both, and the shape half-way between the two masks.
 
-Each front counts more the nearer its keyframe is. The blend of the keyframes' signed distances (Raya
-and Udupa, IEEE Transactions on Medical Imaging 9(1), 1990) is the prior: what the shape would be if
-the image said nothing.
+Each front counts more the nearer its keyframe is. The blend of the keyframes' signed distances
+(Raya and Udupa, IEEE Transactions on Medical Imaging 9(1), 1990) is the prior: what the shape would
+be if the image said nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHAPE_SHARE = 0.3
 """Of the prior beside the fronts; chosen on train and val."""
 
 SHAPE_WIDTH = (1.0, 0.1)
-"""Cells by which a prior's outline is uncertain: at a keyframe, and for each cell of the way there."""
+"""Cells by which a prior's outline is uncertain: at a keyframe, and for each cell of the way."""
 
 SHAPE_CONFIDENCE = 0.5
 """Where no front arrives and the shape between is all there is."""
@@ -74,9 +74,7 @@ class Interval:
         limit, shape = FUSED_LOGIT_LIMIT, self._shape(index, weight, found.field, len(near.logits))
         logits = share * shape + (1 - share) * np.clip(found.logits, -limit, limit)
         key = b"|".join((self.low.key, self.high.key, b"%d" % index, *(a.key for a in arrived)))
-        return replace(
-            found, key=key, index=index, logits=logits.astype(np.float32), given=None
-        )
+        return replace(found, key=key, index=index, logits=logits.astype(np.float32), given=None)
 
     def _shape(self, index: int, weight: float, field: Field, size: int) -> np.ndarray:
         """The prior's logits in a field."""

@@ -15,8 +15,8 @@ def share_out(found: Mapping[int, Found], keyframes: Mapping[int, list[int]]) ->
     """Give each contested pixel to one object.
 
     The object whose nearest keyframe is closer wins, since that is where the user decided; at equal
-    distance the more confident one, then the one named first. A mask that the user gave is kept to the
-    bit, even where two of them overlap.
+    distance the more confident one, then the one named first. A mask that the user gave is kept to
+    the bit, even where two of them overlap.
 
     Parameters
     ----------

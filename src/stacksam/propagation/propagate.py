@@ -311,7 +311,7 @@ def _eased(limit: float, factor: float) -> float:
 def _interval(
     predictor: SlicePredictor, plan: Plan, low: SlicePrediction, high: SlicePrediction
 ) -> Interval | None:
-    """Two keyframes between which the object goes on; None where the user or a mask says otherwise."""
+    """Two keyframes between which the object goes on; None where the user says that it does not."""
     if low.is_empty or high.is_empty or any(low.index < i < high.index for i in plan.absent):
         return None
     return Interval(low, high, predictor.slice_step(plan.axis))

@@ -7,6 +7,7 @@ remembered: asking again costs nothing, and after an edit only what depends on i
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -36,7 +37,7 @@ from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, apply_window, to_grey
 from stacksam.io.embedding_store import MemoryStore
 from stacksam.propagation.appearance import Appearance, context_maps
-from stacksam.propagation.belief import START, as_confidence, carry_belief
+from stacksam.propagation.belief import WEIGHTS, as_confidence, carry_belief
 from stacksam.propagation.field_choice import (
     Box,
     box_to_field,
@@ -99,7 +100,7 @@ class SlicePrediction:
     candidates: tuple[tuple[np.ndarray, float], ...] = ()
     given: np.ndarray | None = None
     appearance: Appearance | None = None
-    belief: float = START
+    belief: float = WEIGHTS.start
     is_handed: bool = False
 
     @property
@@ -114,6 +115,12 @@ class SlicePrediction:
         """Whether no pixel belongs to the object."""
         shown = self.field.visible(self.logits) > 0 if self.given is None else self.given
         return not shown.any()
+
+    @property
+    def radius(self) -> float:
+        """Of a disc as large as the mask, in pixel widths."""
+        cells = np.count_nonzero(self.field.visible(self.logits) > 0)
+        return self.field.width / len(self.logits) * math.sqrt(cells / math.pi)
 
     @property
     def confidence(self) -> float:
@@ -395,9 +402,11 @@ class SlicePredictor:
         if state.neighbour is not None and state.neighbour.appearance is not None:
             appearance = state.neighbour.appearance.blended(appearance)
         score, is_handed = scores[state.shown], state.neighbour is not None and not state.signs
-        belief = START
+        belief = WEIGHTS.start
         if is_handed and state.neighbour is not None:
-            belief = carry_belief(state.neighbour.belief, score, prediction.presence)
+            way = self.slice_step(axis) * abs(index - state.neighbour.index)
+            way /= max(state.neighbour.radius, 0.5)
+            belief = carry_belief(state.neighbour.belief, score, prediction.presence, way)
         return SlicePrediction(
             key,
             index,
