@@ -106,7 +106,7 @@ def _plan(predictor: SlicePredictor, case: Case) -> Any:
 def _origin(predictor: SlicePredictor, case: Case, key: str) -> Origin:
     plan = _plan(predictor, case)
     mask = predictor.from_prompts(0, case.index, plan.keyframes[case.index]).mask
-    both = np.count_nonzero(mask & case.truth_on(case.index))
+    both = int(np.count_nonzero(mask & case.truth_on(case.index)))
     return Origin(key, int(mask.sum()), both, int(case.crop.sum()))
 
 
@@ -123,7 +123,7 @@ def _follow(predictor: SlicePredictor, case: Case, step: int) -> Iterator[Step]:
         mask, truth = found.mask, case.truth_on(index)
         known, crop = origin.appearance, predictor.crop(0, index, found.field)
         likeness = 1.0 if known is None else known.likeness(crop, found.logits)
-        both = np.count_nonzero(mask & truth)
+        both = int(np.count_nonzero(mask & truth))
         sizes = int(mask.sum()), int(truth.sum()), both
         yield Step(found.score, found.presence, likeness, way, *sizes)
 

@@ -20,7 +20,7 @@ from stacksam.propagation.slice_predictor import SlicePrediction
 FUSED_LOGIT_LIMIT = 6.0
 """Logits are clipped before they are fused, so that an overconfident front cannot win alone."""
 
-SHAPE_SHARE = 0.3
+SHAPE_SHARE = 0.6
 """Of the prior beside the fronts; chosen on train and val."""
 
 SHAPE_WIDTH = (1.0, 0.1)
