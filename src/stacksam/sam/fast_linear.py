@@ -26,7 +26,7 @@ class FastLinear(nn.Linear):
 
     def forward(self, x: Tensor, activation: Literal["none", "gelu"] = "none") -> Tensor:
         """Multiply, and apply an activation to what was multiplied."""
-        if _is_plain_inference(x) and x.dtype == self.weight.dtype and has_onednn(x.dtype):
+        if is_plain_inference(x) and x.dtype == self.weight.dtype and has_onednn(x.dtype):
             return _onednn_linear(x, self.weight, self.bias, activation)
         y = F.linear(x, self.weight, self.bias)
         return F.gelu(y) if activation == "gelu" else y
@@ -41,15 +41,15 @@ def has_onednn(dtype: torch.dtype = torch.float32) -> bool:
     x, weight = torch.randn(2, 3, 32, generator=generator), torch.randn(48, 32, generator=generator)
     x, weight, bias = (t.to(dtype) for t in (x, weight, torch.randn(48, generator=generator)))
     try:
-        result = _onednn_linear(x, weight, bias, "gelu")
+        result = add_product(_onednn_linear(x, weight, bias, "gelu"), weight.T, None, x)
     except (AttributeError, RuntimeError, TypeError, NotImplementedError):
         return False
-    expected = F.gelu(F.linear(x.float(), weight.float(), bias.float()))
+    expected = F.gelu(F.linear(x.float(), weight.float(), bias.float())) @ weight.float() + x
     tolerance = TOLERANCE if dtype == torch.float32 else HALF_TOLERANCE
     return bool(torch.allclose(result.float(), expected, atol=tolerance, rtol=tolerance))
 
 
-def _is_plain_inference(x: Tensor) -> bool:
+def is_plain_inference(x: Tensor) -> bool:
     """Float32 or bfloat16 on a CPU, with nobody recording gradients or a graph."""
     return (
         x.device.type == "cpu"
@@ -66,3 +66,13 @@ def _onednn_linear(
 ) -> Tensor:
     algorithm = "none" if activation == "gelu" else ""  # not the approximation by tanh
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], algorithm)
+
+
+def add_product(x: Tensor, weight: Tensor, bias: Tensor | None, other: Tensor) -> Tensor:
+    """``linear(x, weight, bias) + other`` in one go; where `has_onednn` says so."""
+    return torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, bias, "add")
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
+    """A linear layer and its activation in one go; where `has_onednn` says so."""
+    return _onednn_linear(x, weight, bias, activation)

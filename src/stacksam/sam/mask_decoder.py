@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stacksam.sam.fast_linear import add_product, has_onednn, is_plain_inference, multiply
 from stacksam.sam.transformer import LayerNorm2d, TwoWayTransformer
 
 
@@ -196,7 +197,13 @@ class SpreadBlock(nn.Module):
         self.project = nn.Conv2d(expansion * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.project(F.relu(self.expand(self.norm(self.depthwise(x)))))
+        y = self.norm(self.depthwise(x))
+        if not (is_plain_inference(x) and has_onednn(x.dtype)):
+            return x + self.project(F.relu(self.expand(y)))
+        x, y = x.permute(0, 2, 3, 1), y.permute(0, 2, 3, 1)  # 1 x 1 convolutions are products
+        y = multiply(y, self.expand.weight.flatten(1), self.expand.bias, "relu")
+        y = add_product(y, self.project.weight.flatten(1), self.project.bias, x)
+        return y.permute(0, 3, 1, 2)
 
 
 class RefineBlock(nn.Module):

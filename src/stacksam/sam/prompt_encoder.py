@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stacksam.sam.fast_linear import is_plain_inference
 from stacksam.sam.transformer import LayerNorm2d
 
 PADDING, NEGATIVE, POSITIVE, BOX_START, BOX_END = -1, 0, 1, 2, 3
@@ -90,6 +91,7 @@ class PromptEncoder(nn.Module):
         self.num_context_maps = num_context_maps
         map_channels = MAP_CHANNELS + num_context_maps if has_prompt_maps else 1
         self.pe_layer = PositionEmbeddingRandom(embed_dim // 2)
+        self._dense_pe: tuple[tuple[int, int], Tensor] | None = None  # for these weights
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, embed_dim) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, embed_dim)
         self.mask_downscaling = nn.Sequential(
@@ -105,7 +107,13 @@ class PromptEncoder(nn.Module):
 
     def get_dense_pe(self) -> Tensor:
         """Positions of the image embedding's cells, shape (1, C, H, W)."""
-        return self.pe_layer.grid(*self.image_embedding_size)[None]
+        matrix = self.pe_layer.positional_encoding_gaussian_matrix
+        if self.training or not is_plain_inference(matrix):
+            return self.pe_layer.grid(*self.image_embedding_size)[None]
+        version = (matrix.data_ptr(), 0 if matrix.is_inference() else matrix._version)
+        if self._dense_pe is None or self._dense_pe[0] != version:
+            self._dense_pe = version, self.pe_layer.grid(*self.image_embedding_size)[None]
+        return self._dense_pe[1]
 
     def forward(
         self,

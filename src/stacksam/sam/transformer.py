@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stacksam.sam.fast_linear import is_plain_inference
+
 FEW_KEYS = 64
 """Keys up to which the fused attention's gradient takes longer than the plain one's, on a CPU."""
 
@@ -30,6 +32,11 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(internal_dim, embedding_dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend: (B, N, C), (B, M, C), (B, M, C) to (B, N, C)."""
+        few = min(q.shape[1], k.shape[1])
+        many = max(q.shape[1], k.shape[1])
+        if 0 < self.num_heads * few <= self.q_proj.out_features < many and is_plain_inference(q):
+            return self._from_few(q, k, v) if q.shape[1] == few else self._to_few(q, k, v)
         q, k, v = (
             self._heads(self.q_proj(q)),
             self._heads(self.k_proj(k)),
@@ -41,8 +48,39 @@ class Attention(nn.Module):
         mixed = attend(q, k, v)  # (B, heads, N, C / heads)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, N, C)
 
+    def _from_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """A few tokens attend to many, whose keys and values are never made.
+
+        Products are associative: queries are brought to the many tokens' channels instead, and
+        values projected after they were averaged. The keys' bias is the same for all of them, so it
+        says nothing.
+        """
+        queries = self._heads(self.q_proj(q))  # (B, heads, N, C / heads)
+        scale = queries.shape[-1] ** -0.5
+        queries = scale * (queries @ self._by_head(self.k_proj.weight))  # (B, heads, N, C)
+        weights = (queries.flatten(1, 2) @ k.transpose(1, 2)).softmax(-1)  # (B, heads * N, M)
+        mixed = (weights @ v).unflatten(1, (self.num_heads, -1))  # (B, heads, N, C)
+        mixed = mixed @ self._by_head(self.v_proj.weight).transpose(1, 2)
+        mixed = mixed.transpose(1, 2).flatten(2)  # (B, N, C)
+        return self.out_proj(mixed + self.v_proj.bias)
+
+    def _to_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Many tokens attend to a few; the counterpart of `_from_few`."""
+        keys = self._heads(self.k_proj(k))  # (B, heads, M, C / heads)
+        keys = keys.shape[-1] ** -0.5 * keys
+        bias = keys @ self.q_proj.bias.view(self.num_heads, -1, 1)  # (B, heads, M, 1)
+        keys = (keys @ self._by_head(self.q_proj.weight)).flatten(1, 2)  # (B, heads * M, C)
+        scores = torch.baddbmm(bias.flatten(1)[:, None], q, keys.transpose(1, 2))
+        weights = scores.unflatten(2, (self.num_heads, -1)).softmax(-1).flatten(2)
+        out = self._by_head(self.out_proj.weight.T)  # (heads, C / heads, C)
+        values = (self._heads(self.v_proj(v)) @ out).flatten(1, 2)  # (B, heads * M, C)
+        return torch.baddbmm(self.out_proj.bias, weights, values)
+
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, N, C / heads)
+
+    def _by_head(self, weight: Tensor) -> Tensor:
+        return weight.unflatten(0, (self.num_heads, -1))  # (heads, C / heads, C)
 
 
 def _attend_to_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
