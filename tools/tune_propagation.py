@@ -44,11 +44,12 @@ BEYOND = 40
 
 @dataclass(frozen=True)
 class Step:
-    """What the network said of a slice; the way there; pixels of result, truth and both."""
+    """What the network said of a slice, how it was reached, pixels of result, truth and both."""
 
     score: float
     presence: float
     likeness: float
+    growth: float
     way: float
     n_found: int
     n_true: int
@@ -125,7 +126,8 @@ def _follow(predictor: SlicePredictor, case: Case, step: int) -> Iterator[Step]:
         likeness = 1.0 if known is None else known.likeness(crop, found.logits)
         both = int(np.count_nonzero(mask & truth))
         sizes = int(mask.sum()), int(truth.sum()), both
-        yield Step(found.score, found.presence, likeness, way, *sizes)
+        growth = found.radius / max(origin.radius, 1.0)
+        yield Step(found.score, found.presence, likeness, growth, way, *sizes)
 
 
 def beliefs(front: Front, weights: Weights) -> list[float]:
@@ -162,6 +164,8 @@ def length(front: Front, weights: Weights, limit: float) -> int:
         if as_confidence(belief) < limit or step.presence < rules.PRESENCE_LIMIT:
             return number
         if step.score < rules.SCORE_LIMIT or step.likeness < rules.LIKENESS_LIMIT:
+            return number
+        if step.growth > rules.GROWTH_LIMIT:
             return number
     return len(front.steps)
 

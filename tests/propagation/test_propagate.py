@@ -379,3 +379,15 @@ def test_sensitivity_is_a_share(predictor):
     for value in (-0.1, 1.5, np.nan):
         with pytest.raises(ValueError, match="sensitivity is"):
             make_plan(PromptSet((box(4),)), 1, 0, 12, sensitivity=value)
+
+
+def test_front_that_leaks_into_something_far_wider_stops():
+    labels = np.zeros((12, 64, 72), np.uint8)
+    labels[:6, disc((64, 72), (32, 36), 6)] = 1
+    labels[6:, disc((64, 72), (32, 36), 25)] = 1
+    thin = (26.0, 30.0, 39.0, 43.0)
+    assert sorted(run(predictor_of(labels), [box(3, thin)])) == list(range(6))
+    wide = (7.0, 11.0, 58.0, 62.0)
+    assert sorted(run(predictor_of(labels), [box(9, wide)])) == list(range(12))
+    between = [box(3, thin), box(9, wide)]  # the user says that it is one object
+    assert sorted(run(predictor_of(labels), between)) == list(range(12))

@@ -22,7 +22,6 @@ from stacksam.core.prompts import (
     PromptSet,
     ScribblePrompt,
 )
-from stacksam.propagation.appearance import Appearance
 from stacksam.propagation.between import Interval, fuse
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
@@ -38,6 +37,10 @@ PRESENCE_LIMIT = 0.5
 
 SCORE_LIMIT = 0.4
 """A front stops at once where the predicted IoU falls below this."""
+
+GROWTH_LIMIT = 2.0
+"""A front stops at once where the mask is more than so many times as wide as its keyframe's: a
+branch has leaked into what it leads to."""
 
 LIKENESS_LIMIT = 0.0
 """A front stops at once where grey values look more like the keyframe's surroundings than like its
@@ -261,7 +264,7 @@ def _front(
 
     An inner front goes to another keyframe with the object on it, so it does not stop in doubt.
     """
-    current, known = origin, origin.appearance
+    current = origin
     while True:
         index += step
         if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
@@ -270,7 +273,7 @@ def _front(
             return
         current = _continue(predictor, plan, current, index)
         is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
-        if current.is_empty or not (is_wanted or _goes_on(predictor, plan, known, current, index)):
+        if current.is_empty or not (is_wanted or _goes_on(predictor, plan, origin, current, index)):
             return
         yield index, current
 
@@ -284,7 +287,7 @@ def _continue(
 def _goes_on(
     predictor: SlicePredictor,
     plan: Plan,
-    known: Appearance | None,
+    origin: SlicePrediction,
     prediction: SlicePrediction,
     index: int,
 ) -> bool:
@@ -297,6 +300,9 @@ def _goes_on(
     )
     if any(value < _eased(limit, ease) for value, limit in said):
         return False
+    if prediction.radius > GROWTH_LIMIT / ease**0.5 * max(origin.radius, 1.0):
+        return False
+    known = origin.appearance
     if known is None:
         return True
     crop = predictor.crop(plan.axis, index, prediction.field)
