@@ -63,6 +63,7 @@ def test_unknown_names_list_the_known_ones(run, capsys):
         "reference",
         "readers",
         "propagation",
+        "many",
         "every",
         "calibration",
         "crash",
