@@ -73,8 +73,13 @@ class Interval:
         share = SHAPE_SHARE if arrived else 1.0
         limit, shape = FUSED_LOGIT_LIMIT, self._shape(index, weight, found.field, len(near.logits))
         logits = share * shape + (1 - share) * np.clip(found.logits, -limit, limit)
-        key = b"|".join((self.low.key, self.high.key, b"%d" % index, *(a.key for a in arrived)))
+        key = self.key(index, arrived)
         return replace(found, key=key, index=index, logits=logits.astype(np.float32), given=None)
+
+    def key(self, index: int, arrived: Sequence[SlicePrediction]) -> bytes:
+        """Of everything that `fill` follows from; corrections are part of the fronts' keys."""
+        parts = (b"between", self.low.key, self.high.key, b"%d" % index, *(a.key for a in arrived))
+        return b"|".join(parts)
 
     def _shape(self, index: int, weight: float, field: Field, size: int) -> np.ndarray:
         """The prior's logits in a field."""

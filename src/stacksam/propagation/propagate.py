@@ -217,7 +217,7 @@ def run_slice(
     if _is_set(cancel):
         return None
     if interval is not None and plan.start <= index < plan.stop:
-        return interval.fill(index, arrived, is_corrected=index in plan.corrections)
+        return _filled(predictor, plan, interval, index, arrived)
     if len(arrived) == 2:
         assert low is not None
         assert high is not None
@@ -335,7 +335,22 @@ def _within(
         arrived += [found for _, found in islice(down, 1)]
         if _is_set(cancel):  # what waits for a front that was broken off would not be final
             return
-        yield index, interval.fill(index, arrived, is_corrected=index in plan.corrections)
+        yield index, _filled(predictor, plan, interval, index, arrived)
+
+
+def _filled(
+    predictor: SlicePredictor,
+    plan: Plan,
+    interval: Interval,
+    index: int,
+    arrived: list[SlicePrediction],
+) -> SlicePrediction:
+    """A slice of an interval, computed once."""
+    is_corrected = index in plan.corrections
+    return predictor.predictions.get_or_compute(
+        interval.key(index, arrived) + b"!" * is_corrected,
+        lambda: interval.fill(index, arrived, is_corrected=is_corrected),
+    )
 
 
 def _around_absence(
