@@ -5,7 +5,9 @@ being set, with the fields that the model looks at encoded before (``cached``) o
 ``paint_*`` is from there to the end of the next drawing, ``computing_*`` what the window's thread
 computes itself until the data are set, which other programs hardly change. ``late_*`` is how much
 later than asked a timer of 5 ms comes during a propagation, ``late_napari_*`` the same while plain
-napari scrolls through the stack, before the dock is opened. ``memory_*`` are MB of the process.
+napari scrolls through the stack, before the dock is opened. ``memory_*`` are MB of the process,
+``*_growth_per_click_A_B_mb`` by how much it, and what its stores hold, grows with each click from
+A to B that is undone at once.
 ``many_*`` are for a session of many objects: milliseconds that the window's thread computes for a
 new box until all is quiet, how late the timer is at most meanwhile, and the same for a commit.
 """
@@ -217,30 +219,47 @@ class Bench:
         return ticks.figures("late_napari")
 
     def memory(self, objects: int, clicks: int) -> dict[str, float]:
-        """Mark many objects with the mouse, then click on them and undo that, again and again."""
-        session, desk = self.bench.session, self.bench.desk
+        """Mark many objects with the mouse, then click on them and undo that, again and again.
+
+        No two clicks are at the same place, so each is computed. From a quarter of them on, the
+        predictor's stores may not take more than they do then: they are full. Memory is looked at
+        after what was freed has been given back, as the predictor itself does every 32 masks.
+        """
+        from stacksam.core.freed_memory import give_back_freed_memory
+
+        session, desk, predictor = self.bench.session, self.bench.desk, self.bench.session.predictor
+        stores = (predictor.embeddings, predictor.slices, predictor.predictions)
         self.bench.commands.run("box")
         marked = [(40 + k % 4, *_place(k)) for k in range(objects)]
         ids = [self._mark(*place) for place in marked]
         self.bench.commands.run("point+")
-        used = []
+        give_back_freed_memory()
+        rng, used, filled, most = np.random.default_rng(0), [_resident()], [], 0.0
         for number in range(clicks):
+            if number == clicks // 4:
+                for store in stores:
+                    store.budget = store.used
             object_id, (index, y, x) = ids[number % objects], marked[number % objects]
+            dy, dx = rng.uniform(-SIDE / 3, SIDE / 3, 2)
             session.active_object = object_id
             desk.go_to(index)
             self.quiet()
-            self._draw([(index, y, x)])
+            self._draw([(index, y + dy, x + dx)])
             self.quiet()
             self.bench.commands.run("undo")
             self.quiet()
+            most = max(most, _resident())
+            give_back_freed_memory()
             used.append(_resident())
-        half = np.array(used[len(used) // 2 :])
-        growth = np.polyfit(np.arange(len(half)), half, 1)[0]
-        return {
-            f"memory_after_{objects}_objects_mb": used[0],
-            f"memory_after_{clicks}_clicks_mb": used[-1],
-            "memory_growth_per_click_mb": float(growth),  # over the second half
-        }
+            filled.append(sum(store.used for store in stores) / 2**20)
+        figures = {f"memory_after_{objects}_objects_mb": used[0]}
+        figures[f"memory_after_{clicks}_clicks_mb"] = used[-1]
+        figures |= {"memory_most_mb": most, "memory_of_stores_mb": filled[-1]}
+        for name, values in (("memory", used[1:]), ("stores", filled)):
+            for start, stop in ((clicks // 4, clicks // 2), (clicks // 2, clicks)):
+                slope = np.polyfit(np.arange(stop - start), values[start:stop], 1)[0]
+                figures[f"{name}_growth_per_click_{start}_{stop}_mb"] = float(slope)
+        return figures
 
     def _mark(self, index: int, y: float, x: float) -> int:
         """Drag a box around a place as a new object; returns its id."""

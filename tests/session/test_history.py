@@ -11,7 +11,7 @@ from session_support import BOX_1, BOX_2, TRUTH, act, assert_same, state_of, ste
 from stacksam.core.cleanup import CleanUp
 from stacksam.core.windows import Window
 from stacksam.session import Session
-from stacksam.session.history import History, Step
+from stacksam.session.history import BYTES_PER_PROMPT, History, Step
 from stacksam.session.labels import LabelsChange
 from stacksam.session.state import State
 
@@ -120,7 +120,7 @@ def step_of(size):
 
 
 def test_oldest_steps_are_forgotten_beyond_the_budget():
-    history = History(budget=3 * change_of(10).nbytes)
+    history = History(budget=3 * step_of(10).nbytes)
     for size in (10, 10, 10):
         history.add(step_of(size))
     assert len(history.done) == 3
@@ -130,14 +130,14 @@ def test_oldest_steps_are_forgotten_beyond_the_budget():
     assert [step.text for step in history.done] == ["500"]
     history.undo()
     history.add(step_of(10))
-    assert history.used == change_of(10).nbytes
+    assert history.used == step_of(10).nbytes
     assert history.undo() is not None
     assert history.undo() is None
 
 
 def test_undo_ends_where_the_history_was_forgotten():
     session = Session(stack_of(TRUTH), ThresholdPredictor())
-    session._history.budget = 3000
+    session._history.budget = 9000
     for index in (3, 5, 7):
         session.add_box(1, index, BOX_1)
         session.propagate(1)
@@ -160,5 +160,18 @@ def test_clicks_cost_little_memory(n_clicks):
     before = session._history.used
     for number in range(n_clicks):
         session.add_point(1, (6, 20 + number % 5, 24))
-    assert session._history.used == before
+    assert 0 < session._history.used - before < n_clicks * 2000
     assert len(session._history.done) == 3 + n_clicks
+
+
+def test_a_step_counts_its_mask_and_the_lists_that_it_holds():
+    session = Session(stack_of(TRUTH), ThresholdPredictor())
+    for number in range(100):
+        session.add_point(1, (6, 20, 10 + number % 30))
+    early, late = (session._history.done[i].nbytes for i in (10, 90))
+    assert late - early == 80 * BYTES_PER_PROMPT
+    session.add_mask(1, 6, np.random.default_rng(0).random(TRUTH.shape[1:]) > 0.5)
+    packed = session.objects[1].prompts[-1].packed
+    assert session._history.done[-1].nbytes > late + len(packed) > 500
+    session.undo()
+    assert session._history.undone[-1].nbytes > len(packed)

@@ -581,7 +581,7 @@ def test_killed_work_is_there_but_for_the_last_action(folder, wait):
     assert done
     again = restored(folder)
     assert again.notes == ()
-    texts = [entry["text"] for entry in again._log[1:]]
+    texts = [entry["text"] for entry in [*again._log][1:]]
     assert len(done) - 1 <= len(texts) <= len(done) + 1
     committed = [int(number) for kind, number in done if kind == "commit"]
     assert all(again.objects[number].label_id == number for number in committed)

@@ -18,7 +18,10 @@ class MemoryStore(Generic[T]):
     budget : int
         In bytes. A single value above it is computed but not kept.
     size_of : callable
-        Bytes of a value.
+        Bytes that a value keeps in memory.
+    settle : callable, optional
+        Makes of a computed value the one that is kept and returned, such as a copy without the
+        larger array that it is a part of.
 
     Examples
     --------
@@ -29,13 +32,15 @@ class MemoryStore(Generic[T]):
     True
     """
 
-    def __init__(self, budget: int, size_of: Callable[[T], int]) -> None:
+    def __init__(
+        self, budget: int, size_of: Callable[[T], int], settle: Callable[[T], T] | None = None
+    ) -> None:
         if budget < 0:
             raise ValueError(f"budget is {budget} bytes; it has to be at least 0")
         self.budget = budget
         self.used = 0
         self.computed = 0
-        self._size_of = size_of
+        self._size_of, self._settle = size_of, settle
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = Lock()
 
@@ -54,6 +59,8 @@ class MemoryStore(Generic[T]):
                 self._values.move_to_end(key)
                 return self._values[key]
         value = compute()
+        if self._settle is not None:
+            value = self._settle(value)
         size = self._size_of(value)
         with self._lock:
             self.computed += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stacksam.plugin.engine import BACKGROUND
@@ -57,8 +56,7 @@ class Prefetch:
 
 def _warm(predictor: Any, axis: int, indices: list[int], field: Any) -> Iterator[None]:
     for index in indices:
-        read = partial(predictor.volume.read_slice, index, axis)
-        predictor.slices.get_or_compute((axis, index), read)
+        predictor.read(axis, index)
         yield
     for index in indices if field is not None else ():
         predictor.embed(axis, index, field)

@@ -23,6 +23,7 @@ from stacksam.core.fields import (
     move_logits,
     paste_logits,
 )
+from stacksam.core.freed_memory import give_back_freed_memory
 from stacksam.core.masks import box_of
 from stacksam.core.prompts import (
     BoxPrompt,
@@ -57,8 +58,17 @@ HANDED_LOGIT = 4.0
 about the next; chosen on train and val."""
 
 EMBEDDING_BUDGET = 512 * 2**20
+"""Bytes of embeddings: 512 fields of the built-in model, 1 MB each."""
+
 SLICE_BUDGET = 128 * 2**20
+"""Bytes of slices that had to be read; those of a volume in memory are views and cost nothing."""
+
 PREDICTION_BUDGET = 256 * 2**20
+"""Bytes of predictions: about 1,300 slices by the built-in model, 0.2 MB each."""
+
+DECODINGS_PER_SWEEP = 32
+"""So often freed memory is given back: often enough to stay below 50 MB of it, and too seldom to
+be felt."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +166,13 @@ class SlicePredictor:
     def __init__(self, volume: Volume, window: Window, model: Predictor) -> None:
         self.volume, self.window, self.model = volume, window, model
         self.embeddings: MemoryStore[Embedding] = MemoryStore(EMBEDDING_BUDGET, _embedding_bytes)
-        self.slices: MemoryStore[np.ndarray] = MemoryStore(SLICE_BUDGET, lambda image: image.nbytes)
+        self.slices: MemoryStore[np.ndarray] = MemoryStore(
+            SLICE_BUDGET,
+            lambda image: 0 if self._is_in_volume(image) else image.nbytes,
+            lambda image: image if self._is_in_volume(image) else image.copy(),
+        )
         self.predictions: MemoryStore[SlicePrediction] = MemoryStore(
-            PREDICTION_BUDGET, _prediction_bytes
+            PREDICTION_BUDGET, _prediction_bytes, _kept_prediction
         )
         self.decoded = 0
         how = (model.fingerprint, str(getattr(model, "dtype", "")))
@@ -180,20 +194,32 @@ class SlicePredictor:
 
         def encode() -> Embedding:
             if isinstance(self.model, WholeSlicePredictor):
-                return self.model.encode(apply_window(self._slice(axis, index), self.window))
+                return self.model.encode(apply_window(self.read(axis, index), self.window))
             return self.model.encode(self.crop(axis, index, field))
 
         return self.embeddings.get_or_compute((axis, index, field), encode)
 
     def crop(self, axis: int, index: int, field: Field) -> np.ndarray:
         """What a field shows: (S, S) float32 in [0, 1]."""
-        image = self._slice(axis, index)
+        image = self.read(axis, index)
         return crop_image(image, field, self.model.input_size, self._prepare)
 
-    def _slice(self, axis: int, index: int) -> np.ndarray:
+    def read(self, axis: int, index: int) -> np.ndarray:
+        """A slice as it is stored, (H, W) or (H, W, 3), read once; treat it as read-only."""
         return self.slices.get_or_compute(
             (axis, index), lambda: self.volume.read_slice(index, axis)
         )
+
+    def count_decoding(self) -> None:
+        """One more mask was decoded; now and then what that left behind is swept up."""
+        self.decoded += 1
+        if self.decoded % DECODINGS_PER_SWEEP == 0:
+            give_back_freed_memory()
+
+    def _is_in_volume(self, image: np.ndarray) -> bool:
+        """Whether a slice is a view of a volume in memory, which it does not make larger."""
+        data = self.volume.data
+        return isinstance(data, np.ndarray) and np.may_share_memory(image, data)
 
     def _field(self, axis: int, box: Box) -> Field:
         """The field for a box; always the whole slice for models used that way."""
@@ -366,7 +392,7 @@ class SlicePredictor:
             context=self._context(axis, index, field, state.neighbour),
         )
         prediction = model.decode(self.embed(axis, index, field), prompts)
-        self.decoded += 1
+        self.count_decoding()
         is_ambiguous = len(state.signs) == 1 and state.box is None and state.logits is None
         shown = 1 + int(np.argmax(prediction.scores[1:])) if is_ambiguous else 0
         return replace(
@@ -446,9 +472,19 @@ def says_where(prompt: Prompt) -> bool:
     return isinstance(prompt, BoxPrompt | MaskPrompt) or prompt.positive
 
 
+def _kept_prediction(prediction: SlicePrediction) -> SlicePrediction:
+    """The same without what it does not need, such as the network's fourth mask."""
+    shown, others = prediction.logits, [logits for logits, _ in prediction.candidates[1:]]
+    kept = np.stack([shown, *others])
+    scores = [score for _, score in prediction.candidates]
+    candidates = tuple(zip(kept, scores, strict=False))
+    return replace(prediction, logits=kept[0], candidates=candidates)
+
+
 def _prediction_bytes(prediction: SlicePrediction) -> int:
+    """Of the shown mask, which is also the first candidate, the others and the small parts."""
     given = 0 if prediction.given is None else prediction.given.nbytes
-    return 2048 + given + prediction.logits.nbytes * (1 + len(prediction.candidates))
+    return 2048 + given + prediction.logits.nbytes * max(1, len(prediction.candidates))
 
 
 def _embedding_bytes(embedding: Embedding) -> int:

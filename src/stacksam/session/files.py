@@ -22,7 +22,7 @@ from stacksam.session.folder_lock import FolderLock
 from stacksam.session.history import History
 from stacksam.session.journal import Journal
 from stacksam.session.labels import LabelImage
-from stacksam.session.lines import JOURNAL, Entry, Part, Place, now, read_lines, to_line
+from stacksam.session.lines import JOURNAL, Entry, Log, Part, Place, now, read_lines, to_line
 from stacksam.session.past import read_history, retold, write_history
 from stacksam.session.snapshot import (
     ImageFacts,
@@ -194,7 +194,7 @@ def restore_session(folder: str | Path, volume: Volume | None, model: Predictor 
     session._state, session._labels.data = snapshot.state, content.labels
     session._history, session._hidden = content.history, frozenset(snapshot.hidden)
     session._next_prompt_id, session._next_object_id = snapshot.next_ids
-    session._log = content.log if content.is_whole else [*session._log, {"kind": "gap"}]
+    session._log = Log(content.log if content.is_whole else [*session._log, {"kind": "gap"}])
     session.notes = content.notes
     if model.fingerprint != snapshot.model_fingerprint:
         session._write_down({"kind": "model", "time": now()} | session._model_facts())

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from stacksam.core.prompts import MaskPrompt, Prompt, ScribblePrompt
 from stacksam.session.labels import LabelsChange
-from stacksam.session.state import KeptResult, State
+from stacksam.session.state import State
 
 BUDGET = 256 * 2**20
-"""Bytes of masks and labels that steps may hold; beyond it the oldest steps are forgotten."""
+"""Bytes that steps may hold; beyond it the oldest ones are forgotten."""
+
+BYTES_PER_STEP = 1024
+"""Of a step's small parts."""
+
+BYTES_PER_OBJECT, BYTES_PER_PROMPT = 100, 8
+"""Of the lists in a state that names other objects, or other prompts, than the one before it."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +48,21 @@ class Step:
         change = None if self.change is None else self.change.reversed()
         return Step(self.text, self.after, self.before, change, self.object_id)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """About what only this step keeps in memory."""
-        before, after = self.before.results, self.after.results
-        held = [r for i, r in before.items() if after.get(i) is not r]
-        held += [r for i, r in after.items() if before.get(i) is not r]
-        return (self.change.nbytes if self.change else 0) + sum(map(_bytes_of, held))
+        before, after = self.before, self.after
+        size = BYTES_PER_STEP + (self.change.nbytes if self.change else 0)
+        if before.objects is not after.objects:
+            size += BYTES_PER_OBJECT * len(after.objects)
+        if before.prompts is not after.prompts:
+            old, new = ({id(p): p for p in state.prompts} for state in (before, after))
+            known, differing = old | new, old.keys() ^ new.keys()
+            size += sum(_bytes_of(known[i]) for i in differing)
+            size += BYTES_PER_PROMPT * len(new)
+        for some, others in ((before.results, after.results), (after.results, before.results)):
+            size += sum(r.result.nbytes for i, r in some.items() if others.get(i) is not r)
+        return size
 
 
 @dataclass
@@ -87,5 +103,8 @@ class History:
         return self.done[-1]
 
 
-def _bytes_of(kept: KeptResult) -> int:
-    return kept.result.nbytes
+def _bytes_of(prompt: Prompt) -> int:
+    """Of a mask or a stroke; what else there is to a prompt is small."""
+    if isinstance(prompt, MaskPrompt):
+        return len(prompt.packed)
+    return 120 * len(prompt.points_yx) if isinstance(prompt, ScribblePrompt) else 0

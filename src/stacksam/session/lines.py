@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,10 +74,44 @@ def now() -> str:
 
 def to_line(entry: Entry, place: Place) -> tuple[bytes, Place]:
     """A line of the file, and the place behind it."""
-    text = json.dumps(entry, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = _to_json(entry)
     checksum = _checksum(place.checksum, text)
     line = checksum.encode("ascii") + b" " + text + b"\n"
     return line, Place(place.lines + 1, place.offset + len(line), checksum)
+
+
+class Log:
+    """Entries in the order in which they were written down, kept as JSON, a tenth of their size.
+
+    Parameters
+    ----------
+    entries : iterable of dict, optional
+
+    Examples
+    --------
+    >>> log = Log([{"kind": "begin"}])
+    >>> log.append({"kind": "undo"})
+    >>> [entry["kind"] for entry in log]
+    ['begin', 'undo']
+    """
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._texts = [_to_json(entry) for entry in entries]
+
+    def append(self, entry: Entry) -> None:
+        """Write down one more."""
+        self._texts.append(_to_json(entry))
+
+    @property
+    def nbytes(self) -> int:
+        """Of all lines."""
+        return sum(map(len, self._texts))
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(json.loads, self._texts)
 
 
 @dataclass(frozen=True)
@@ -147,6 +181,10 @@ def _entry_in(line: bytes, before: str) -> Entry | None:
         return None
     entry = json.loads(text)
     return entry if isinstance(entry, dict) else None
+
+
+def _to_json(entry: Entry) -> bytes:
+    return json.dumps(entry, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _checksum(before: str, text: bytes) -> str:

@@ -13,7 +13,7 @@ from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, WindowSpec, resolve_window
 from stacksam.session.history import History, Step
 from stacksam.session.labels import LabelImage, LabelsChange
-from stacksam.session.lines import Entry, entry_of, now
+from stacksam.session.lines import Entry, Log, entry_of, now
 from stacksam.session.state import ObjectInfo, State
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Record:
         self._active: int | None = None
         self._hidden: frozenset[int] = frozenset()
         self._listed: tuple[State, frozenset[int], dict[int, ObjectInfo]] | None = None
-        self._log: list[Entry] = []
+        self._log = Log()
         self._journal: Journal | None = None
         self._trouble = ""
 

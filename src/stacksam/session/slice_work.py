@@ -39,7 +39,7 @@ class SliceWork(Annotation):
     def set_model(self, model: Predictor) -> None:
         """Compute with another model from now on; not part of the history."""
         if model is not self.model:
-            self._engine = SlicePredictor(self.volume, self.window, model)
+            self._renew_engine(model)
             self._write_down({"kind": "model", "time": now()} | self._model_facts())
             for object_id in self._state.objects:
                 self.results_changed.emit(object_id)
@@ -51,8 +51,13 @@ class SliceWork(Annotation):
     def predictor(self) -> SlicePredictor:
         """What jobs compute with; the thread that runs them may fill its stores beforehand."""
         if self._engine.window != self.window:
-            self._engine = SlicePredictor(self.volume, self.window, self.model)
+            self._renew_engine(self.model)
         return self._engine
+
+    def _renew_engine(self, model: Predictor) -> None:
+        """Begin with empty stores, and let go of the former ones."""
+        self._engine = SlicePredictor(self.volume, self.window, model)
+        self._accepted.clear()
 
     def predict(self, object_id: int, index: int, axis: int = 0) -> Prediction:
         """The object on one slice, as the prompts on this slice say.
@@ -154,11 +159,13 @@ class SliceWork(Annotation):
             return False
 
     def _prediction(self, job: SliceJob, found: SlicePrediction) -> Prediction:
-        def choose(mask: np.ndarray) -> int:
-            return self.add_mask(job.object_id, job.index, mask, job.axis)
+        object_id, index, axis = job.object_id, job.index, job.axis  # the job holds all stores
 
-        clean_up = self._object(job.object_id).clean_up
-        return Prediction(found, choose, clean_up, self.volume.plane_spacing(job.axis))
+        def choose(mask: np.ndarray) -> int:
+            return self.add_mask(object_id, index, mask, axis)
+
+        clean_up = self._object(object_id).clean_up
+        return Prediction(found, choose, clean_up, self.volume.plane_spacing(axis))
 
     def _cleaned(self, result: PropagationResult, info: ObjectInfo) -> PropagationResult:
         return result.cleaned(info.clean_up, self.volume.plane_spacing(result.axis))
