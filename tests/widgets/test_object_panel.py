@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from stacksam.widgets.amounts import size_text
 from stacksam.widgets.object_table import Column
 from widget_support import Qt, QtCore, QtGui, QtWidgets, click, record, show, widgets
 from window_support import wait_for
@@ -150,18 +151,22 @@ def test_go_to_an_object_that_is_somewhere(panel, qtbot, marked):
     assert asked == [1]
 
 
-def test_slices_come_from_the_result_and_sizes_from_the_plugin(panel, qtbot, marked):
+def test_sizes_come_from_the_result_or_from_measuring(panel, qtbot, marked):
     panel.set_session(marked)
-    assert texts(panel, 0)[Column.SLICES] == ""
+    assert texts(panel, 0)[Column.SLICES :] == ["", ""]
     result = marked.propagate(1)
     settled(panel, qtbot)
-    assert texts(panel, 0)[Column.SLICES] == str(len(result.slices))
+    volume = size_text(int(result.mask.sum()), marked.volume.spacing_zyx)
+    counted = [str(len(result.slices)), volume]
+    assert texts(panel, 0)[Column.SLICES :] == counted
     panel.set_sizes({1: (7, "1.2 cm³")})
     assert texts(panel, 0)[Column.SLICES :] == ["7", "1.2 cm³"]
     marked.undo()
-    panel.set_sizes({})
     settled(panel, qtbot)
     assert texts(panel, 0)[Column.SLICES :] == ["", ""]
+    marked.redo()
+    settled(panel, qtbot)
+    assert texts(panel, 0)[Column.SLICES :] == counted  # what was measured is outdated
 
 
 def test_colour_by_double_click(panel, qtbot, session, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 SMALL_MM = 0.1
 """Pixels below this are told in micrometres."""
@@ -37,6 +38,17 @@ def volume_text(volume_mm3: float) -> str:
         if volume_mm3 * factor >= least:
             return f"{plain(volume_mm3 * factor)} {unit}"
     return f"{plain(volume_mm3 * 1e9)} µm³"
+
+
+def size_text(n_voxels: int, spacing_mm: Sequence[float] | None) -> str:
+    """Volume of so many voxels, or their number where their size is unknown.
+
+    Examples
+    --------
+    >>> size_text(1000, (4.0, 2.0, 2.0)), size_text(1000, None)
+    ('16 cm³', '1000 px')
+    """
+    return f"{n_voxels} px" if spacing_mm is None else volume_text(n_voxels * prod(spacing_mm))
 
 
 def plain(value: float) -> str:

@@ -85,13 +85,13 @@ class ObjectPanel(Panel):
             session.results_changed.connect(self._on_results_changed)
 
     def set_sizes(self, sizes: Mapping[int, tuple[int, str]]) -> None:
-        """Show {object id: (number of slices, text of the volume such as "12.3 cm³")}."""
+        """Show what was measured, {object id: (number of slices, "12.3 cm³")}."""
         self.table.set_sizes(sizes)
 
     def refresh(self) -> None:
         """Show the session's objects now; signals ask for it once per turn of the event loop."""
         self._timer.stop()
-        self.table.count_slices(self._waiting_slices)
+        self.table.count(self._waiting_slices)
         self._waiting_slices.clear()
         n_rows = self.table.rowCount()
         self.table.refresh()

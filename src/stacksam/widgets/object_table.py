@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QColor
 
+from stacksam.widgets.amounts import size_text
+
 if TYPE_CHECKING:
     from stacksam.session import Session
     from stacksam.session.state import ObjectInfo
@@ -36,7 +38,7 @@ HEADERS = {
 NUMBERS = (Column.SLICES, Column.SIZE)
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 COLOR_TIP = "The object's colour; double-click to change it"
-SIZE_TIP = "Known once the object is propagated or committed"
+SIZE_TIP = "Known once the object is propagated or measured"
 PLAIN = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 FLAGS: dict[int, Qt.ItemFlag] = {
     Column.SHOWN: PLAIN | Qt.ItemFlag.ItemIsUserCheckable,
@@ -60,18 +62,17 @@ class ObjectTable(QAbstractTableModel):
         self._edit = edit
         self._session: Session | None = None
         self._rows: list[ObjectInfo] = []
-        self._slices: dict[int, int] = {}
-        self._sizes: dict[int, tuple[int, str]] = {}
+        self._sizes: dict[int, tuple[int, str]] = {}  # slices and volume
 
     def set_session(self, session: Session | None) -> None:
         """Show another session."""
         self._session = session
-        self._slices, self._sizes = {}, {}
+        self._sizes = {}
         self.refresh()
 
     def set_sizes(self, sizes: Mapping[int, tuple[int, str]]) -> None:
-        """Take over {object id: (number of slices, text of the volume)}."""
-        self._sizes = dict(sizes)
+        """Take over what was measured, {object id: (number of slices, text of the volume)}."""
+        self._sizes |= sizes
         self._changed([0, len(self._rows) - 1])
 
     def refresh(self) -> None:
@@ -91,14 +92,16 @@ class ObjectTable(QAbstractTableModel):
         self._rows = rows
         self._changed([k for k, (a, b) in enumerate(zip(before, rows, strict=False)) if a != b])
 
-    def count_slices(self, object_ids: Iterable[int]) -> None:
-        """Count anew on how many slices these objects were found."""
-        known = {} if self._session is None else self._session.objects
+    def count(self, object_ids: Iterable[int]) -> None:
+        """Count anew the slices and voxels on which these objects were found."""
+        session = self._session
         for object_id in object_ids:
-            found = None
-            if self._session is not None and object_id in known:
-                found = self._session.result(object_id)
-            self._slices[object_id] = 0 if found is None else len(found.slices)
+            is_known = session is not None and object_id in session.objects
+            found = session.result(object_id) if session is not None and is_known else None
+            self._sizes.pop(object_id, None)
+            if session is not None and found is not None and found.slices:
+                volume = size_text(int(found.areas.sum()), session.volume.spacing_zyx)
+                self._sizes[object_id] = (len(found.slices), volume)
             self._changed([self.row_of(object_id)])
 
     def row_of(self, object_id: int | None) -> int:
@@ -161,7 +164,6 @@ class ObjectTable(QAbstractTableModel):
 
     def _text(self, info: ObjectInfo, column: Column) -> str:
         n_slices, volume = self._sizes.get(info.object_id, (0, ""))
-        n_slices = n_slices or self._slices.get(info.object_id, 0)
         if column == Column.SLICES:
             return str(n_slices) if n_slices else ""
         texts = {
