@@ -223,7 +223,7 @@ class Bench:
 
         No two clicks are at the same place, so each is computed. From a quarter of them on, the
         predictor's stores may not take more than they do then: they are full. Memory is looked at
-        after what was freed has been given back, as the predictor itself does every 32 masks.
+        after what was freed has been given back, as the dock does itself when it is idle.
         """
         from stacksam.core.freed_memory import give_back_freed_memory
 

@@ -113,4 +113,5 @@ def test_freed_memory_is_given_back_now_and_then(monkeypatch):
     prediction = predictor.from_prompts(0, 5, (BoxPrompt(next(_ids), 1, 0, 5, BOX),))
     for step in range(2 * module.DECODINGS_PER_SWEEP):
         prediction = predictor.from_neighbour(0, 6 if step % 2 == 0 else 5, prediction)
+        predictor.sweep()
     assert swept == [module.DECODINGS_PER_SWEEP, 2 * module.DECODINGS_PER_SWEEP]

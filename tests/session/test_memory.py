@@ -58,6 +58,26 @@ def test_nothing_grows_with_clicks(session):
 
 
 @pytest.mark.parametrize(
+    "work",
+    [
+        lambda session: session.predict(1, 5),
+        lambda session: session.propagate(1),
+        lambda session: list(session.propagate_iter(1)),
+    ],
+)
+def test_work_sweeps_up_behind_itself(session, work, monkeypatch):
+    swept = []
+    monkeypatch.setattr(slice_predictor, "give_back_freed_memory", lambda: swept.append(1))
+    monkeypatch.setattr(slice_predictor, "DECODINGS_PER_SWEEP", 1)
+    session.add_box(1, 5, (12, 14, 32, 34))
+    job = session.slice_job(1, 5)
+    job.run()
+    assert not swept  # whoever runs a job waits for what it finds
+    work(session)
+    assert swept
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda session: session.set_window((0, 300)),

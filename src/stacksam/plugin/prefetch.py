@@ -55,6 +55,8 @@ class Prefetch:
 
 
 def _warm(predictor: Any, axis: int, indices: list[int], field: Any) -> Iterator[None]:
+    predictor.sweep()
+    yield
     for index in indices:
         predictor.read(axis, index)
         yield

@@ -135,7 +135,7 @@ class _Memory:
         seen = self.track.step(
             index, self._embed(index), is_reverse=is_reverse, corrections=corrections
         )
-        self.predictor.count_decoding()
+        self.predictor.decoded += 1
         self.track.forget((index, min(self.plan.keyframes)))
         self._digest.update(repr((index, is_reverse, prompts)).encode())
         return SlicePrediction(

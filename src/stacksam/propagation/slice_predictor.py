@@ -174,7 +174,7 @@ class SlicePredictor:
         self.predictions: MemoryStore[SlicePrediction] = MemoryStore(
             PREDICTION_BUDGET, _prediction_bytes, _kept_prediction
         )
-        self.decoded = 0
+        self.decoded = self._swept = 0
         how = (model.fingerprint, str(getattr(model, "dtype", "")))
         source = (volume.fingerprint, window.low, window.high, *how)
         self._source = repr(source).encode()
@@ -210,10 +210,13 @@ class SlicePredictor:
             (axis, index), lambda: self.volume.read_slice(index, axis)
         )
 
-    def count_decoding(self) -> None:
-        """One more mask was decoded; now and then what that left behind is swept up."""
-        self.decoded += 1
-        if self.decoded % DECODINGS_PER_SWEEP == 0:
+    def sweep(self) -> None:
+        """Give back freed memory if much was computed since the last time.
+
+        For whoever has just computed something and lets nobody wait now.
+        """
+        if self.decoded - self._swept >= DECODINGS_PER_SWEEP:
+            self._swept = self.decoded
             give_back_freed_memory()
 
     def _is_in_volume(self, image: np.ndarray) -> bool:
@@ -392,7 +395,7 @@ class SlicePredictor:
             context=self._context(axis, index, field, state.neighbour),
         )
         prediction = model.decode(self.embed(axis, index, field), prompts)
-        self.count_decoding()
+        self.decoded += 1
         is_ambiguous = len(state.signs) == 1 and state.box is None and state.logits is None
         shown = 1 + int(np.argmax(prediction.scores[1:])) if is_ambiguous else 0
         return replace(

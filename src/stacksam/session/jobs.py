@@ -248,6 +248,7 @@ class PropagationJob:
                 self._found.append((object_id, index, found))
                 self._decoded[object_id] = self.predictor.decoded - before
                 yield object_id, index, found.cleaned(task.clean_up, spacing)
+                self.predictor.sweep()
             if cancel is not None and cancel.is_set():
                 return
             for index, found in self._finish_object(object_id, task.plan, cancel):

@@ -77,7 +77,9 @@ class SliceWork(Annotation):
             If the slice has no prompts of the object, or negative ones only.
         """
         job = self._slice_job(object_id, index, axis, in_stack=False)
-        return self._prediction(job, job.run())
+        found = job.run()
+        job.predictor.sweep()
+        return self._prediction(job, found)
 
     def slice_job(self, object_id: int, index: int, axis: int = 0) -> SliceJob:
         """What has to be computed to show one slice; `accept` takes what it finds.
