@@ -40,7 +40,7 @@ class Weights:
 
 
 WEIGHTS = Weights(start=1.253, carry=0.931, score=0.147, presence=0.135, doubt=1.133)
-"""Fitted on train and val by ``tools/tune_propagation.py``, for the built-in model."""
+"""For the built-in model, fitted on train and val as ``tools/tune_propagation.py`` does."""
 
 LONGEST_WAY = 2.0
 """Radii of the object that a step counts for at most."""
