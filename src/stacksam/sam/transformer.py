@@ -42,10 +42,7 @@ class Attention(nn.Module):
             self._heads(self.k_proj(k)),
             self._heads(self.v_proj(v)),
         )
-        attend = F.scaled_dot_product_attention
-        if torch.is_grad_enabled() and k.shape[-2] <= FEW_KEYS:
-            attend = _attend_to_few
-        mixed = attend(q, k, v)  # (B, heads, N, C / heads)
+        mixed = _attend(q, k, v)  # (B, heads, N, C / heads)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (B, N, C)
 
     def _from_few(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -83,7 +80,9 @@ class Attention(nn.Module):
         return weight.unflatten(0, (self.num_heads, -1))  # (heads, C / heads, C)
 
 
-def _attend_to_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    if not torch.is_grad_enabled() or k.shape[-2] > FEW_KEYS:
+        return F.scaled_dot_product_attention(q, k, v)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     return scores.softmax(-1) @ v
 
