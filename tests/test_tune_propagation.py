@@ -24,7 +24,7 @@ def tune():
 
 
 def step(tune, score=0.9, presence=0.9999, overlap=90, true=100, **options):
-    facts = {"likeness": 1.0, "growth": 1.0, "way": 0.1} | options
+    facts = {"likeness": 1.0, "growth": 1.0} | options
     return tune.Step(score, presence, **facts, n_found=100, n_true=true, n_both=overlap)
 
 

@@ -50,7 +50,6 @@ class Step:
     presence: float
     likeness: float
     growth: float
-    way: float
     n_found: int
     n_true: int
     n_both: int
@@ -117,24 +116,21 @@ def _follow(predictor: SlicePredictor, case: Case, step: int) -> Iterator[Step]:
     stop = case.slices.stop + BEYOND if step > 0 else case.slices.start - BEYOND - 1
     stop = min(max(stop, case.index - FARTHEST), case.index + FARTHEST)
     front = rules._front(predictor, plan, origin, case.index, step, stop, None, is_inner=True)
-    before = origin
     for index, found in front:
-        way = predictor.slice_step(0) / max(before.radius, 0.5)
-        before = found
         mask, truth = found.mask, case.truth_on(index)
         known, crop = origin.appearance, predictor.crop(0, index, found.field)
         likeness = 1.0 if known is None else known.likeness(crop, found.logits)
         both = int(np.count_nonzero(mask & truth))
         sizes = int(mask.sum()), int(truth.sum()), both
         growth = found.radius / max(origin.radius, 1.0)
-        yield Step(found.score, found.presence, likeness, growth, way, *sizes)
+        yield Step(found.score, found.presence, likeness, growth, *sizes)
 
 
 def beliefs(front: Front, weights: Weights) -> list[float]:
     """The belief in each step's mask."""
     found, belief = [], weights.start
     for step in front.steps:
-        belief = carry_belief(belief, step.score, step.presence, step.way, weights)
+        belief = carry_belief(belief, step.score, step.presence, weights)
         found.append(belief)
     return found
 

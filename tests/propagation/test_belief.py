@@ -44,10 +44,3 @@ def test_belief_is_bounded(value):
 @pytest.mark.parametrize("confidence", [0.01, 0.3, 0.5, 0.97])
 def test_confidence_and_belief_are_two_words_for_one_thing(confidence):
     assert as_confidence(belief_of(confidence)) == pytest.approx(confidence)
-
-
-def test_long_steps_cost_more_than_short_ones():
-    weights = Weights(start=1.0, carry=1.0, score=0.1, presence=0.1, doubt=1.0, way=0.5)
-    beliefs = [carry_belief(1.0, 0.8, 0.99, way, weights) for way in (0.0, 0.2, 1.0)]
-    assert beliefs == sorted(beliefs, reverse=True)
-    assert beliefs[0] - beliefs[2] == pytest.approx(0.5)

@@ -326,8 +326,8 @@ def test_belief_goes_on_from_the_neighbour_and_starts_anew_where_the_user_clicks
     near = predictor.from_neighbour(0, 6, known)
     far = predictor.from_neighbour(0, 7, near)
     assert near.is_handed
-    assert near.belief == carry_belief(known.belief, near.score, near.presence, 1 / known.radius)
-    assert far.belief == carry_belief(near.belief, far.score, far.presence, 1 / near.radius)
+    assert near.belief == carry_belief(known.belief, near.score, near.presence)
+    assert far.belief == carry_belief(near.belief, far.score, far.presence)
     assert known.radius == pytest.approx(np.sqrt(FIRST.sum() / np.pi), rel=0.1)
     clicked = predictor.from_prompts(0, 7, (point(22, 24, index=7),), near)
     assert clicked.belief == known.belief

@@ -26,9 +26,6 @@ class Weights:
         What the log odds of predicted IoU and presence count.
     doubt : float
         What each step costs.
-    way : float
-        What a step as long as the object's radius costs besides: shorter objects end sooner, and
-        thick slices count for as many thin ones.
     """
 
     start: float
@@ -36,14 +33,10 @@ class Weights:
     score: float
     presence: float
     doubt: float
-    way: float = 0.0
 
 
 WEIGHTS = Weights(start=1.253, carry=0.931, score=0.147, presence=0.135, doubt=1.133)
 """For the built-in model, fitted on train and val as ``tools/tune_propagation.py`` does."""
-
-LONGEST_WAY = 2.0
-"""Radii of the object that a step counts for at most."""
 
 LARGEST = 6.0
 """Limit of a belief, so that a long way of certain slices can still end."""
@@ -51,9 +44,7 @@ LARGEST = 6.0
 _SCORE_EDGE, _PRESENCE_EDGE = 1e-2, 1e-3
 
 
-def carry_belief(
-    before: float, score: float, presence: float, way: float = 0.0, weights: Weights = WEIGHTS
-) -> float:
+def carry_belief(before: float, score: float, presence: float, weights: Weights = WEIGHTS) -> float:
     """The belief in a mask that follows from its neighbour's.
 
     Parameters
@@ -64,8 +55,6 @@ def carry_belief(
         Predicted IoU in [0, 1].
     presence : float
         Probability that the object is there.
-    way : float
-        From the neighbour, in radii of the object.
     weights : Weights
 
     Examples
@@ -76,8 +65,7 @@ def carry_belief(
     """
     evidence = weights.score * _log_odds(score, _SCORE_EDGE)
     evidence += weights.presence * _log_odds(presence, _PRESENCE_EDGE)
-    cost = weights.doubt + weights.way * min(way, LONGEST_WAY)
-    return min(max(weights.carry * before + evidence - cost, -LARGEST), LARGEST)
+    return min(max(weights.carry * before + evidence - weights.doubt, -LARGEST), LARGEST)
 
 
 def as_confidence(belief: float) -> float:

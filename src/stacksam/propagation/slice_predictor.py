@@ -433,9 +433,7 @@ class SlicePredictor:
         score, is_handed = scores[state.shown], state.neighbour is not None and not state.signs
         belief = WEIGHTS.start
         if is_handed and state.neighbour is not None:
-            way = self.slice_step(axis) * abs(index - state.neighbour.index)
-            way /= max(state.neighbour.radius, 0.5)
-            belief = carry_belief(state.neighbour.belief, score, prediction.presence, way)
+            belief = carry_belief(state.neighbour.belief, score, prediction.presence)
         return SlicePrediction(
             key,
             index,
