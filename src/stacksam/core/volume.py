@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stacksam.core.chunk_cache import with_chunk_cache
 from stacksam.core.scan_info import ScanInfo
 
 AXIS_NAMES = ("z", "y", "x")
@@ -18,13 +19,17 @@ _MAX_PLANE_VALUES = 2**22  # a larger plane is sampled in tiles
 _TILE = 512
 _TILES_PER_PLANE = 8
 _MAX_HASHED_BYTES = 2**25
+_VAST = 2**32  # voxels; of a vast volume less is sampled, as its chunks may be deep
+_VAST_SLICES = 16
+_VAST_TILES = 2
 
 
 class Volume:
     """An array of (Z, Y, X) voxels that knows its spacing and its place in space.
 
     The array is never loaded as a whole: `read_slice` computes one plane, `sample_values` and
-    `fingerprint` a bounded number of them.
+    `fingerprint` a bounded number of them. Where chunks on disk hold several slices, those of the
+    last slices stay decoded; see `ChunkCache`.
 
     Parameters
     ----------
@@ -72,6 +77,7 @@ class Volume:
         scan: ScanInfo | None = None,
     ) -> None:
         self._data = _as_stack(_as_array_like(data), bool(rgb))
+        self._pixels = with_chunk_cache(self._data)
         self._dtype = np.dtype(self._data.dtype).newbyteorder("=")
         self._rgb = bool(rgb)
         self._affine = None if affine is None else _checked_affine(affine)
@@ -229,7 +235,8 @@ class Volume:
         if n < 1:
             raise ValueError(f"n is {n}; at least one value has to be drawn")
         rng = np.random.default_rng(seed)
-        indices = _spread_indices(self.shape[0], _MAX_SAMPLED_SLICES, rng)
+        count = _VAST_SLICES if self._is_vast else _MAX_SAMPLED_SLICES
+        indices = _spread_indices(self.shape[0], count, rng)
         parts = []
         for part, index in enumerate(indices):
             share = n * (part + 1) // len(indices) - n * part // len(indices)
@@ -248,6 +255,10 @@ class Volume:
             self._fingerprint = self._compute_fingerprint()
         return self._fingerprint
 
+    @property
+    def _is_vast(self) -> bool:
+        return int(np.prod(self.shape, dtype=np.int64)) > _VAST
+
     def _compute_fingerprint(self) -> str:
         header = (self.shape, self._rgb, self._dtype.name, self._spacing_zyx)
         digest = hashlib.blake2b(repr(header).encode("ascii"), digest_size=16)
@@ -264,11 +275,11 @@ class Volume:
     ) -> np.ndarray:
         """Read a plane across axis 0, or seeded tiles of a huge one, as (N,) or (N, 3)."""
         height, width = self.shape[1:]
-        if height * width <= _MAX_PLANE_VALUES:
+        if height * width <= _MAX_PLANE_VALUES and not self._is_vast:
             tiles = [self._read_plane(index, 0, as_stored=as_stored)]
         else:
             tiles = []
-            for _ in range(_TILES_PER_PLANE):
+            for _ in range(_VAST_TILES if self._is_vast else _TILES_PER_PLANE):
                 y = int(rng.integers(0, max(1, height - _TILE + 1)))
                 x = int(rng.integers(0, max(1, width - _TILE + 1)))
                 window = (slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width)))
@@ -284,7 +295,7 @@ class Volume:
     ) -> np.ndarray:
         key: list[int | slice] = list(window)
         key.insert(axis, index)
-        image = np.asarray(self._data[tuple(key)])
+        image = np.asarray(self._pixels[tuple(key)])
         dtype = self._dtype
         if dtype.kind == "f" and dtype.itemsize > 4 and not as_stored:
             dtype = np.dtype(np.float32)

@@ -45,6 +45,16 @@ class LazyView:
         """Number of axes of the view."""
         return len(self.shape)
 
+    @property
+    def chunks(self) -> tuple[Any, ...] | None:
+        """The source's chunks along the view's axes; None if it has none or they are cut."""
+        chunks = getattr(self.source, "chunks", None)
+        if chunks is None or any(
+            self._range(a) != range(self.source.shape[a]) for a in self._order
+        ):
+            return None
+        return tuple(chunks[axis] for axis in self._order)
+
     def take(self, axis: int, index: int) -> LazyView:
         """Return a view without `axis`, fixed at `index`."""
         return self._with(axis, self._range(self._order[axis])[index])

@@ -79,6 +79,7 @@ class _Stored:
     def __init__(self, array: zarr.Array, name: str) -> None:
         self._array, self._name = array, name
         self.shape, self.dtype = array.shape, np.dtype(array.dtype)
+        self.chunks = array.chunks
 
     def __getitem__(self, key: Any) -> np.ndarray:
         try:
