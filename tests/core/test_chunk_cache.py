@@ -112,7 +112,7 @@ def test_a_volume_reads_deep_chunks_once():
 def test_little_of_a_vast_volume_is_sampled(monkeypatch):
     monkeypatch.setattr(volume, "_VAST", IMAGE.size - 1)
     monkeypatch.setattr(volume, "_VAST_SLICES", 3)
-    monkeypatch.setattr(volume, "_TILE", 4)
+    monkeypatch.setattr(volume, "_VAST_TILE", 4)
     source = Chunked(IMAGE, (1, 17, 11))
     values = Volume(source).sample_values()
     assert source.read == 3 * volume._VAST_TILES

@@ -22,6 +22,7 @@ _MAX_HASHED_BYTES = 2**25
 _VAST = 2**32  # voxels; of a vast volume less is sampled, as its chunks may be deep
 _VAST_SLICES = 16
 _VAST_TILES = 2
+_VAST_TILE = 128
 
 
 class Volume:
@@ -279,10 +280,13 @@ class Volume:
             tiles = [self._read_plane(index, 0, as_stored=as_stored)]
         else:
             tiles = []
-            for _ in range(_VAST_TILES if self._is_vast else _TILES_PER_PLANE):
-                y = int(rng.integers(0, max(1, height - _TILE + 1)))
-                x = int(rng.integers(0, max(1, width - _TILE + 1)))
-                window = (slice(y, min(y + _TILE, height)), slice(x, min(x + _TILE, width)))
+            count, side = (
+                (_VAST_TILES, _VAST_TILE) if self._is_vast else (_TILES_PER_PLANE, _TILE)
+            )
+            for _ in range(count):
+                y = int(rng.integers(0, max(1, height - side + 1)))
+                x = int(rng.integers(0, max(1, width - side + 1)))
+                window = (slice(y, min(y + side, height)), slice(x, min(x + side, width)))
                 tiles.append(self._read_plane(index, 0, window, as_stored=as_stored))
         return np.concatenate([t.reshape((-1, 3) if self._rgb else (-1,)) for t in tiles])
 

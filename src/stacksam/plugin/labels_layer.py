@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stacksam.core.sparse_stack import SparseStack
 from stacksam.plugin.coordinates import Grid
 from stacksam.plugin.layers import grid_options
 from stacksam.plugin.placing import quietly_above
@@ -68,7 +69,7 @@ class LabelsLayer:
             self._make(labels, grid)
         elif grid.time is not None:
             self._copy(labels, grid)
-        elif not np.shares_memory(self.layer.data, labels):
+        elif not _is_same(self.layer.data, labels):
             self.layer.data = labels.reshape(grid.frame_shape)
         self._set_colors()
         self.layer.refresh(extent=False, highlight=False)
@@ -135,3 +136,10 @@ class LabelsLayer:
 
     def _on_objects_changed(self, object_id: int) -> None:
         self._set_colors()
+
+
+def _is_same(shown: Any, labels: Any) -> bool:
+    """Whether a layer shows these very labels."""
+    if isinstance(labels, SparseStack):
+        return shown is labels
+    return isinstance(shown, np.ndarray) and np.shares_memory(shown, labels)

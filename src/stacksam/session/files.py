@@ -13,6 +13,7 @@ from zlib import error as ZlibError
 import numpy as np
 
 from stacksam.core.errors import ReadError, WriteError
+from stacksam.core.sparse_stack import empty_stack
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window
 from stacksam.io.atomic import atomic_path, explained
@@ -245,7 +246,7 @@ def _from_journal_alone(part: Part, error: ReadError) -> Content:
         snapshot = Snapshot(image, begin["model"], begin["model_fingerprint"], state)
     except (KeyError, TypeError, ValueError):
         raise error from None
-    labels = np.zeros(image.shape, np.uint8)
+    labels = empty_stack(image.shape, np.uint8)
     snapshot, labels = with_entries(snapshot, labels, entries[1:])
     snapshot = replace(snapshot, place=part.place)
     history = retold(state, entries[1:], snapshot.state, labels.size)

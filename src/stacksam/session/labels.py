@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from stacksam.core.sparse_stack import SparseStack, empty_stack, planes_of
 
 WIDER = {np.dtype(np.uint8): np.uint16, np.dtype(np.uint16): np.uint32}
 LARGEST_LABEL = int(np.iinfo(np.uint32).max)
@@ -50,6 +54,14 @@ class LabelsChange:
             after[first].astype(np.uint32),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[LabelsChange]) -> LabelsChange:
+        """One change of several that follow each other in memory."""
+        if not parts:
+            return cls.of(*np.zeros((3, 0), np.uint32))
+        names = ("starts", "lengths", "before", "after")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     @property
     def is_empty(self) -> bool:
         """Whether no voxel changed."""
@@ -78,10 +90,15 @@ class LabelImage:
     Parameters
     ----------
     shape : (Z, Y, X)
+
+    Attributes
+    ----------
+    data : ndarray of shape (Z, Y, X), unsigned
+        A `SparseStack` where a plain array may not fit into memory.
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.data = np.zeros(shape, np.uint8)
+        self.data: Any = empty_stack(shape, np.uint8)
 
     def write(
         self, mask: np.ndarray, label_id: int, protected: set[int], earlier_id: int | None = None
@@ -108,22 +125,32 @@ class LabelImage:
             If the id does not fit into 32 bits.
         """
         self.make_room_for(label_id)
-        is_own = self.data == label_id
-        if earlier_id not in (None, label_id):
-            is_own |= self.data == earlier_id
-        touched = np.flatnonzero(is_own | mask)
-        before = self.data.reshape(-1)[touched]
-        is_wanted = mask.reshape(-1)[touched]
-        if protected:
-            is_wanted &= ~np.isin(before, list(protected))
-        after = np.where(is_wanted, label_id, np.where(is_own.reshape(-1)[touched], 0, before))
-        return self._changed(touched, before, after)
+        parts = []
+        for index in planes_of(self.data, mask):  # plane after plane saves memory
+            labels, wanted = self.data[index], mask[index]
+            is_own = labels == label_id
+            if earlier_id is not None:
+                is_own |= labels == earlier_id
+            touched = np.flatnonzero(is_own | wanted)
+            if not touched.size:
+                continue
+            before, is_wanted = labels.reshape(-1)[touched], wanted.reshape(-1)[touched]
+            if protected:
+                is_wanted &= ~np.isin(before, list(protected))
+            rest = np.where(is_own.reshape(-1)[touched], 0, before)
+            parts.append(self._part(index, touched, before, np.where(is_wanted, label_id, rest)))
+        return self._applied(parts)
 
     def erase(self, label_id: int) -> LabelsChange:
         """Remove an object."""
-        indices = np.flatnonzero(self.data == label_id)
-        before = self.data.reshape(-1)[indices]
-        return self._changed(indices, before, np.zeros_like(before))
+        parts = []
+        for index in planes_of(self.data):
+            labels = self.data[index].reshape(-1)
+            indices = np.flatnonzero(labels == label_id)
+            if indices.size:
+                before = labels[indices]
+                parts.append(self._part(index, indices, before, np.zeros_like(before)))
+        return self._applied(parts)
 
     def paint(self, labels: np.ndarray, protected: set[int]) -> LabelsChange:
         """Write many objects at once where `labels` is not 0.
@@ -135,18 +162,37 @@ class LabelImage:
             Labels that stay where they are.
         """
         self.make_room_for(int(labels.max()))
-        indices = np.flatnonzero(labels)
-        before = self.data.reshape(-1)[indices]
-        after = labels.reshape(-1)[indices]
-        if protected:
-            after = np.where(np.isin(before, list(protected)), before, after)
-        return self._changed(indices, before, after)
+        parts = []
+        for index in planes_of(labels):
+            plane = labels[index].reshape(-1)
+            indices = np.flatnonzero(plane)
+            before, after = self.data[index].reshape(-1)[indices], plane[indices]
+            if protected:
+                after = np.where(np.isin(before, list(protected)), before, after)
+            parts.append(self._part(index, indices, before, after))
+        return self._applied(parts)
 
     def apply(self, change: LabelsChange) -> None:
         """Do, or do again."""
-        if not change.is_empty:
-            self.make_room_for(max(1, int(change.after.max())))
+        if change.is_empty:
+            return
+        self.make_room_for(max(1, int(change.after.max())))
+        if not isinstance(self.data, SparseStack):
             self.data.reshape(-1)[change.indices] = np.repeat(change.after, change.lengths)
+            return
+        area = self.data.shape[1] * self.data.shape[2]
+        places = change.starts // area
+        for index in np.unique(places).tolist():  # our runs end with their plane
+            at = slice(*np.searchsorted(places, [index, index + 1]))
+            here = LabelsChange(
+                change.starts[at] - index * area,
+                change.lengths[at],
+                change.before[at],
+                change.after[at],
+            )
+            plane = self.data[index]
+            plane.reshape(-1)[here.indices] = np.repeat(here.after, here.lengths)
+            self.data[index] = plane
 
     def make_room_for(self, label_id: int) -> None:
         """Widen the dtype if need be; ValueError if the id does not fit into 32 bits."""
@@ -155,7 +201,15 @@ class LabelImage:
         while label_id > np.iinfo(self.data.dtype).max:
             self.data = self.data.astype(WIDER[self.data.dtype])
 
-    def _changed(self, indices: np.ndarray, before: np.ndarray, after: np.ndarray) -> LabelsChange:
-        change = LabelsChange.of(indices, before.astype(np.uint32), after.astype(np.uint32))
+    def _part(
+        self, index: int, indices: np.ndarray, before: np.ndarray, after: np.ndarray
+    ) -> LabelsChange:
+        """What happens on one plane; positions are within it."""
+        offset = index * self.data.shape[1] * self.data.shape[2]
+        before, after = before.astype(np.uint32), after.astype(np.uint32)
+        return LabelsChange.of(indices + offset, before, after)
+
+    def _applied(self, parts: Sequence[LabelsChange]) -> LabelsChange:
+        change = LabelsChange.joined(parts)
         self.apply(change)
         return change

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from stacksam.core.errors import StackSAMError
+from stacksam.core.sparse_stack import planes_of
 
 Policy = Literal["keep", "overwrite", "ask"]
 
@@ -47,7 +49,7 @@ def policy_of(overwrite: bool | str) -> str:
     return overwrite
 
 
-def overlaps_of(labels: np.ndarray, mask: np.ndarray, protected: Collection[int]) -> dict[int, int]:
+def overlaps_of(labels: Any, mask: Any, protected: Collection[int]) -> dict[int, int]:
     """How many voxels of protected labels lie in a mask.
 
     Parameters
@@ -61,6 +63,8 @@ def overlaps_of(labels: np.ndarray, mask: np.ndarray, protected: Collection[int]
     overlaps : dict of label id to int
         Only those that have some, in ascending order.
     """
-    values, counts = np.unique(labels[mask], return_counts=True)
-    found = zip(values.tolist(), counts.tolist(), strict=True)
-    return {value: count for value, count in found if value in protected}
+    found: Counter[int] = Counter()
+    for index in planes_of(mask):
+        values, counts = np.unique(labels[index][mask[index]], return_counts=True)
+        found.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    return {value: found[value] for value in sorted(found) if value in protected}

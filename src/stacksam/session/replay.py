@@ -12,6 +12,7 @@ import numpy as np
 
 from stacksam.core.errors import ReadError
 from stacksam.core.prompts import PromptSet, prompt_from_dict
+from stacksam.core.sparse_stack import planes_of
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window
 from stacksam.sam import Predictor, load_model
@@ -103,7 +104,10 @@ def replay(
             f"{JOURNAL} is damaged ({error}); restore a backup of the folder"
         ) from error
     n_steps = sum(entry["kind"] == "step" for entry in entries)
-    n_different = int(np.count_nonzero(session.labels != content.labels))
+    n_different = sum(
+        int(np.count_nonzero(session.labels[index] != content.labels[index]))
+        for index in planes_of(session.labels, content.labels)
+    )
     return Replayed(session, n_steps, n_different)
 
 

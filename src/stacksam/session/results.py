@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from stacksam.core.cleanup import CleanUp, clean_mask
 from stacksam.core.fields import paste_logits
+from stacksam.core.sparse_stack import SparseStack, empty_stack
 from stacksam.propagation import SliceMask, SlicePrediction
 
 Spacing = tuple[float, float] | None
@@ -113,9 +115,13 @@ class PropagationResult:
     decoded: int = field(default=0, compare=False)
 
     @cached_property
-    def mask(self) -> np.ndarray:
-        """ndarray of shape (Z, Y, X), bool."""
-        mask = np.zeros(self.shape, dtype=bool)
+    def mask(self) -> Any:
+        """ndarray of shape (Z, Y, X), bool; a `SparseStack` where that may not fit into memory."""
+        mask = empty_stack(self.shape, bool)
+        if isinstance(mask, SparseStack):
+            for index in self._planes():
+                mask[index] = self.section(index, 0)
+            return mask
         along = np.moveaxis(mask, self.axis, 0)
         for index, found in self.slices.items():
             along[index] = found.mask
@@ -136,6 +142,13 @@ class PropagationResult:
         for index, found in self.slices.items():
             areas[index] = found.n_pixels
         return areas
+
+    def _planes(self) -> list[int]:
+        """Planes across axis 0 that may hold the object."""
+        if self.axis == 0:
+            return list(self.slices)
+        boxes = [found.box for found in self.slices.values() if found.box is not None]
+        return list(range(min(b[0] for b in boxes), max(b[2] for b in boxes))) if boxes else []
 
     @property
     def nbytes(self) -> int:

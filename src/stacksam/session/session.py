@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stacksam.core.prompts import check_axis, prompt_to_dict
+from stacksam.core.sparse_stack import add_plane, empty_stack
 from stacksam.core.volume import Volume
 from stacksam.core.windows import WindowSpec
 from stacksam.propagation import make_plan, says_where
@@ -366,7 +367,7 @@ class Session(SliceWork):
 
         return restore_session(folder, volume, model)
 
-    def _mask_to_commit(self, object_id: int) -> np.ndarray:
+    def _mask_to_commit(self, object_id: int) -> Any:
         prompts = self._state.prompts.for_object(object_id)
         result = self.result(object_id)
         if result is not None and self.is_current(object_id):
@@ -377,9 +378,9 @@ class Session(SliceWork):
                 f"object {object_id} has no box, mask or positive point, so there is nothing to "
                 "commit; add one first"
             )
-        mask = np.zeros(self.volume.shape, dtype=bool)
+        mask = empty_stack(self.volume.shape, bool)
         for axis, index in sorted(decided):
-            np.moveaxis(mask, axis, 0)[index] |= self.predict(object_id, index, axis).mask
+            add_plane(mask, axis, index, self.predict(object_id, index, axis).mask)
         return mask
 
     def _locked_labels(self) -> set[int]:

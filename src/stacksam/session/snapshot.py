@@ -18,6 +18,7 @@ import numpy as np
 
 from stacksam.core.errors import ReadError
 from stacksam.core.prompts import MaskPrompt
+from stacksam.core.sparse_stack import SparseStack, empty_stack
 from stacksam.core.volume import Volume
 from stacksam.core.windows import Window
 from stacksam.io.atomic import atomic_path
@@ -143,13 +144,21 @@ def array_files(folder: Path) -> list[Path]:
     return [*folder.glob("labels-*.zarr.zip"), *folder.glob("history-*.jsonl")]
 
 
-def _write_labels(path: Path, labels: np.ndarray) -> None:
+def _write_labels(path: Path, labels: Any) -> None:
     """Write a Zarr array into a ZIP file, whose checksums tell of damage."""
     import zarr
 
     chunks = tuple(min(n, limit) for n, limit in zip(labels.shape, CHUNKS, strict=True))
     with zarr.storage.ZipStore(path, mode="w") as store:
-        zarr.create_array(store, data=labels, chunks=chunks, fill_value=0)
+        if not isinstance(labels, SparseStack):
+            zarr.create_array(store, data=labels, chunks=chunks, fill_value=0)
+            return
+        array = zarr.create_array(
+            store, shape=labels.shape, dtype=labels.dtype, chunks=chunks, fill_value=0
+        )
+        for start in sorted({index // chunks[0] * chunks[0] for index in labels.planes}):
+            slab = slice(start, start + chunks[0])
+            array[slab] = labels[slab]
 
 
 def read_snapshot(folder: Path) -> Snapshot:
@@ -178,7 +187,7 @@ def read_snapshot(folder: Path) -> Snapshot:
         raise ReadError(f"{FACTS} is damaged ({error}); restore a backup of the folder") from error
 
 
-def read_labels(folder: Path, snapshot: Snapshot) -> np.ndarray:
+def read_labels(folder: Path, snapshot: Snapshot) -> Any:
     """The labels of a snapshot: ndarray of shape (Z, Y, X), unsigned.
 
     Raises
@@ -190,7 +199,7 @@ def read_labels(folder: Path, snapshot: Snapshot) -> np.ndarray:
 
     shape, name = snapshot.image.shape, Path(snapshot.labels).name
     if not name:
-        return np.zeros(shape, np.uint8)
+        return empty_stack(shape, np.uint8)
     try:
         with zarr.storage.ZipStore(folder / name, mode="r") as store:
             array = zarr.open_array(store, mode="r")
@@ -198,7 +207,11 @@ def read_labels(folder: Path, snapshot: Snapshot) -> np.ndarray:
                 raise ReadError(
                     f"{name} holds {array.dtype} of shape {array.shape}; the image has {shape}"
                 )
-            return np.ascontiguousarray(array[:])
+            labels = empty_stack(shape, array.dtype)
+            for start in range(0, shape[0], array.chunks[0]):
+                slab = slice(start, min(start + array.chunks[0], shape[0]))
+                labels[slab] = array[slab]
+            return labels
     except ReadError:
         raise
     except Exception as error:  # codecs and metadata raise whatever they like
