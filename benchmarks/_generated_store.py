@@ -10,7 +10,7 @@ import zarr
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-NOISE_SIDE = 512
+SHIFTS = 400
 
 Shape = tuple[int, int, int]
 
@@ -36,9 +36,10 @@ class GeneratedStore(Store):
         super().__init__(read_only=True)
         self.shape, self.chunks, self.center, self.radii = shape, chunks, center, radii
         self.n_read = 0
-        rng = np.random.default_rng(0)
-        side = NOISE_SIDE
-        self._noise = rng.normal(1000, 60, (side, side)).clip(0, 4000).astype(np.uint16)
+        side = (shape[1] + chunks[1], shape[2] + chunks[2] + SHIFTS)
+        noise = np.random.default_rng(0).normal(1000, 60, (512, 512)).clip(0, 4000)
+        repeats = [-(-n // 512) for n in side]
+        self._noise = np.tile(noise.astype(np.uint16), repeats)
         memory = zarr.storage.MemoryStore()
         zarr.create_array(memory, shape=shape, chunks=chunks, dtype=np.uint16, compressors=None)
         self._metadata = memory._store_dict["zarr.json"].to_bytes()
@@ -51,16 +52,16 @@ class GeneratedStore(Store):
         """Make one chunk."""
         starts = [p * c for p, c in zip(place, self.chunks, strict=True)]
         z, y, x = (np.arange(s, s + c) for s, c in zip(starts, self.chunks, strict=True))
-        rows, columns = y[:, None] % NOISE_SIDE, x[None, :] % NOISE_SIDE
-        noise = self._noise[rows, columns]
-        out = np.empty(self.chunks, np.uint16)
         disc = ((y[:, None] - self.center[1]) / self.radii[1]) ** 2
         disc = disc + ((x[None, :] - self.center[2]) / self.radii[2]) ** 2
+        has_body = bool((disc < 1).any())
+        out = np.empty(self.chunks, np.uint16)
         for plane, index in zip(out, z, strict=True):
-            plane[:] = np.roll(noise, int(index) * 37, axis=1)
+            shift = int(index) * 37 % SHIFTS  # each slice has other noise
+            plane[:] = self._noise[y[0] : y[-1] + 1, x[0] + shift : x[-1] + 1 + shift]
             left = 1 - ((index - self.center[0]) / self.radii[0]) ** 2
-            if left > 0:
-                plane[disc < left] += 900
+            if has_body and left > 0:
+                plane += 900 * (disc < left).astype(np.uint16)
         return out
 
     def __eq__(self, other: object) -> bool:

@@ -10,11 +10,12 @@ napari scrolls through the stack, before the dock is opened. ``memory_*`` are MB
 A to B that is undone at once.
 ``many_*`` are for a session of many objects: milliseconds that the window's thread computes for a
 new box until all is quiet, how late the timer is at most meanwhile, and the same for a commit.
+``--volume vast`` is a logical (4096, 1600, 1600) array whose chunks, one a slice, are made when
+they are read; ``--volume blocks`` has chunks of (64, 512, 512). Many objects are left out there.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -33,7 +34,11 @@ SIDE = 18  # of the boxes around many objects, in pixels
 
 
 def measure(
-    repeats: int = 24, objects: int = 50, clicks: int = 200, many: int = 300
+    repeats: int = 24,
+    objects: int = 50,
+    clicks: int = 200,
+    many: int = 300,
+    volume: str = "ct",
 ) -> dict[str, float]:
     """Percentiles in milliseconds, memory in MB.
 
@@ -45,18 +50,21 @@ def measure(
         For the memory figures: so many objects, and so many clicks on them.
     many : int
         Objects in one session for the last figures.
+    volume : {"ct", "vast", "blocks"}
     """
     _need_display()
     with tempfile.TemporaryDirectory(prefix="stacksam-bench-") as folder:
         os.environ["STACKSAM_JOURNALS"] = folder
-        bench = Bench()
+        bench = Bench(volume)
         figures = bench.lateness_of_scrolling()
         bench.open_dock()
         figures |= bench.answers("click", repeats)
         figures |= bench.answers("box", repeats)
         figures |= bench.lateness_of_propagation()
-        figures |= bench.memory(objects, clicks)
-        figures |= bench.many_objects(many)
+        if volume == "ct":
+            figures |= bench.memory(objects, clicks)
+            figures |= bench.many_objects(many)
+        figures["memory_mb"] = _resident()
         bench.close()
     return figures
 
@@ -64,14 +72,14 @@ def measure(
 class Bench:
     """A viewer, with the dock once it is opened, and a hand on the mouse."""
 
-    def __init__(self) -> None:
+    def __init__(self, volume: str = "ct") -> None:
         import napari
         from qtpy.QtWidgets import QApplication
 
         sys.path.insert(0, str(FOLDER.parent / "tests"))
         from hand import Hand
 
-        self.image_data, self.organ = _stack()
+        self.image_data, contrast = _stack(volume)
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(1280, 900)
         self.app = QApplication.instance()
@@ -80,7 +88,7 @@ class Bench:
             name="ct",
             scale=SPACING,
             units=("mm",) * 3,
-            contrast_limits=(-160, 240),
+            contrast_limits=contrast,
         )
         self.hand = Hand(self.viewer, self.until)
         self.drawn_at = 0.0
@@ -367,14 +375,18 @@ def _place(number: int) -> tuple[float, float]:
     return 120.0 + 28 * (number // 8 % 8), 100.0 + 36 * (number % 8)
 
 
-def _stack() -> tuple[np.ndarray, np.ndarray]:
-    """The propagation benchmark's body."""
-    spec = importlib.util.spec_from_file_location("benchmark_body", FOLDER / "propagation.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.body_with_organ()
+def _stack(volume: str) -> tuple[Any, tuple[int, int]]:
+    """The propagation benchmark's body, or one of about its size in a vast volume; contrast."""
+    sys.path.insert(0, str(FOLDER))
+    from _generated_store import GeneratedStore
+
+    from propagation import body_with_organ
+
+    if volume == "ct":
+        return body_with_organ()[0], (-160, 240)
+    chunks = {"vast": (1, 1600, 1600), "blocks": (64, 512, 512)}[volume]
+    store = GeneratedStore((4096, 1600, 1600), chunks, (50, 240, 200), (60, 80, 100))
+    return store.array(), (700, 2200)
 
 
 def _resident() -> float:

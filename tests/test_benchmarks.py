@@ -60,6 +60,7 @@ def test_unknown_names_list_the_known_ones(run, capsys):
     "name",
     [
         "encoder",
+        "memory",
         "reference",
         "readers",
         "propagation",

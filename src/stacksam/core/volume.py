@@ -280,9 +280,7 @@ class Volume:
             tiles = [self._read_plane(index, 0, as_stored=as_stored)]
         else:
             tiles = []
-            count, side = (
-                (_VAST_TILES, _VAST_TILE) if self._is_vast else (_TILES_PER_PLANE, _TILE)
-            )
+            count, side = (_VAST_TILES, _VAST_TILE) if self._is_vast else (_TILES_PER_PLANE, _TILE)
             for _ in range(count):
                 y = int(rng.integers(0, max(1, height - side + 1)))
                 x = int(rng.integers(0, max(1, width - side + 1)))
