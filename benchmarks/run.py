@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = outer.parse_args(arguments)
     benchmark = load(chosen.name)
     options = vars(option_parser(benchmark, chosen.name).parse_args(chosen.options))
-    out = options.pop("json")
+    out, bars = options.pop("json"), options.pop("bars")
     about = machine()
     print(f"{chosen.name}: {(benchmark.__doc__ or '').strip().splitlines()[0]}")
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
@@ -38,6 +38,11 @@ def main(arguments: list[str] | None = None) -> None:
     if out:
         record = {"name": chosen.name, "machine": about, "figures": figures}
         out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    if bars:
+        sys.path.insert(0, str(FOLDER))
+        from _picture import write_picture
+
+        write_picture(bars, chosen.name, figures)
 
 
 def benchmark_names() -> list[str]:
@@ -73,6 +78,7 @@ def option_parser(benchmark: ModuleType, name: str) -> argparse.ArgumentParser:
             flag, dest=option, default=parameter.default, help="default %(default)s", **kind
         )
     parser.add_argument("--json", type=Path, help="file for name, machine and figures")
+    parser.add_argument("--bars", type=Path, help="PNG file for the figures as bars")
     return parser
 
 

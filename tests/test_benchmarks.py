@@ -60,6 +60,8 @@ def test_unknown_names_list_the_known_ones(run, capsys):
     "name",
     [
         "encoder",
+        "half",
+        "interaction",
         "memory",
         "reference",
         "readers",
