@@ -303,6 +303,28 @@ def export(
         typer.echo(f"Wrote {onnx}; use it with --model {onnx}")
 
 
+@app.command()
+def embeddings(
+    ctx: typer.Context,
+    keep: Annotated[
+        float | None, typer.Option(min=0, help="Remove the oldest until so many GB are left.")
+    ] = None,
+) -> None:
+    """Tell what the folder in STACKSAM_EMBEDDINGS holds; with --keep 0 remove it all."""
+    with _in_a_sentence(ctx):
+        from stacksam.sam.kept_embeddings import VARIABLE, embedding_files
+
+        files = embedding_files()
+        if files is None:
+            raise StackSAMError(
+                f"no embeddings are kept on disk: the variable {VARIABLE} names no folder"
+            )
+        if keep is not None:
+            typer.echo(f"Removed {files.clean(int(keep * 2**30)) / 2**20:.0f} MB")
+        count, size = files.used()
+        typer.echo(f"{count} embeddings, {size / 2**20:.0f} MB")
+
+
 @models_app.command("list")
 def models_list(ctx: typer.Context) -> None:
     """List the models by name."""

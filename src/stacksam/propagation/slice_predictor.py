@@ -48,6 +48,7 @@ from stacksam.propagation.field_choice import (
     grown,
 )
 from stacksam.sam.compact_encoder import Embedding
+from stacksam.sam.kept_embeddings import encode_once
 from stacksam.sam.predictor import FieldPrediction, FieldPrompts, Predictor
 from stacksam.sam.whole_slice import WholeSlicePredictor
 
@@ -194,8 +195,10 @@ class SlicePredictor:
 
         def encode() -> Embedding:
             if isinstance(self.model, WholeSlicePredictor):
-                return self.model.encode(apply_window(self.read(axis, index), self.window))
-            return self.model.encode(self.crop(axis, index, field))
+                crop = apply_window(self.read(axis, index), self.window)
+            else:
+                crop = self.crop(axis, index, field)
+            return encode_once(self.model, crop)
 
         return self.embeddings.get_or_compute((axis, index, field), encode)
 
