@@ -86,6 +86,8 @@ def answers(side: int, repeats: int) -> dict[str, float]:
         for kind in ("click", "box"):
             for state in ("new", "cached"):
                 session.predictor.predictions.clear()
+                if state == "new":
+                    session.predictor.embeddings.clear()
                 object_id = 1 + max(session.objects, default=0)
                 if kind == "click":
                     session.add_point(object_id, (number, side / 2, side / 2))
