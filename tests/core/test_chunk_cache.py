@@ -83,7 +83,7 @@ def test_an_index_beyond_the_end_is_an_error():
 
 def test_only_deep_chunks_are_kept():
     assert with_chunk_cache(IMAGE) is IMAGE
-    for chunks in ((1, 17, 11), (13, 17, 11), None):
+    for chunks in ((1, 17, 11), (1, 4, 4), None):
         source = Chunked(IMAGE, chunks)
         assert with_chunk_cache(source) is source
     cache = with_chunk_cache(Chunked(IMAGE, (4, 17, 11)))
@@ -107,6 +107,13 @@ def test_a_volume_reads_deep_chunks_once():
         assert np.array_equal(lazy.read_slice(index), IMAGE[index])
     assert source.read == 2
     assert lazy.data is source
+
+
+def test_a_volume_in_one_chunk_is_decoded_once():
+    source = Chunked(IMAGE, IMAGE.shape)
+    lazy = Volume(source)
+    assert all(np.array_equal(lazy.read_slice(i, 1), IMAGE[:, i]) for i in range(5))
+    assert source.read == 1
 
 
 def test_little_of_a_vast_volume_is_sampled(monkeypatch):

@@ -110,8 +110,7 @@ def with_chunk_cache(data: Any) -> Any:
     largest = [int(np.diff(e).max()) for e in edges]
     itemsize = np.dtype(data.dtype).itemsize
     under_a_slice = largest[0] * int(np.prod(data.shape[1:])) * itemsize
-    is_one_chunk = all(len(e) == 2 for e in edges)
-    if largest[0] == 1 or is_one_chunk or np.prod(largest) * itemsize > LARGEST_BUDGET // 2:
+    if largest[0] == 1 or np.prod(largest) * itemsize > LARGEST_BUDGET // 2:
         return data
     budget = min(max(SMALLEST_BUDGET, under_a_slice * 5 // 4), LARGEST_BUDGET)
     return ChunkCache(data, budget)
