@@ -229,12 +229,13 @@ def test_demo_gui_without_napari_names_the_extra(run, monkeypatch):
 
 def test_demo_writes_labels_and_a_picture(run, segmented, monkeypatch, tmp_path):
     """With the truth for labels the Dice is 1; the model itself is measured elsewhere."""
-    segment_file = sys.modules["stacksam.session"].segment_file
+    segment_file, asked = sys.modules["stacksam.session"].segment_file, []
 
     def truth(image, prompts, out, **options):
         segment_file(image, prompts, out, **options)
         suffix = "".join(image.suffixes)
         name = image.name.removesuffix(suffix)
+        asked.append(prompts.name)
         labels = stacksam.read(image.with_name(f"{name}_truth{suffix}"))
         stacksam.write_labels(out, labels.data, like=stacksam.read(image))
 
@@ -242,10 +243,12 @@ def test_demo_writes_labels_and_a_picture(run, segmented, monkeypatch, tmp_path)
     out = tmp_path / "Ergebnis für heute"
     result = run("demo", "--out", out)
     assert result.exit_code == 0
-    assert "abdomen_ct: mean Dice 1.000" in result.stdout
+    assert "abdomen_ct: 6 prompts, mean Dice 1.000" in result.stdout
+    assert len(asked) == len(set(asked)) == 3
     assert "1.000  liver" in result.stdout
     assert {f.name for f in out.iterdir()} == {
         "abdomen_ct_labels.nii.gz",
+        "abdomen_ct_corrected_labels.nii.gz",
         "nuclei_labels.tif",
         "demo.png",
     }

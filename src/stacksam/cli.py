@@ -456,7 +456,8 @@ def _parse_window(text: str | None) -> str | tuple[float, float] | None:
 def _demo_text(figures: dict[str, Any]) -> str:
     lines = []
     for name, sample in figures["samples"].items():
-        lines.append(f"{name}: mean Dice {sample['mean']:.3f}, labels in {figures['labels'][name]}")
+        says = f"{sample['prompts']} prompts, mean Dice {sample['mean']:.3f}"
+        lines.append(f"{name}: {says}, labels in {figures['labels'][name]}")
         lines += [f"  {score:.3f}  {obj}" for obj, score in sample["dice"].items()]
     return "\n".join([*lines, f"picture: {figures['picture']}"])
 

@@ -16,7 +16,7 @@ from scipy import ndimage as ndi
 from skimage import filters
 
 import stacksam
-from stacksam.core.prompts import BoxPrompt
+from stacksam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from stacksam.io import read
 from stacksam.io.prompt_files import load_prompts
 from stacksam.training.synthetic import SAMPLE_SEEDS
@@ -107,6 +107,29 @@ def test_prompts_are_loose_boxes_around_their_objects(sample: str, fewest: int) 
         loosening = (np.array(prompt.yxyx) - tight) * [-1, -1, 1, 1]
         assert loosening.min() >= 0
         assert loosening.max() <= 3
+
+
+def test_corrections_begin_with_the_boxes_and_point_at_the_truth() -> None:
+    truth = load("abdomen_ct_truth.nii.gz")
+    boxes = load_prompts(FOLDER / "abdomen_ct_prompts.json", truth.shape)
+    corrected = load_prompts(FOLDER / "abdomen_ct_corrected_prompts.json", truth.shape)
+    assert corrected.window == boxes.window
+    assert corrected.names == boxes.names
+    for box in boxes.prompts:
+        first, *others = corrected.prompts.by_object()[box.object_id]
+        assert isinstance(first, BoxPrompt)
+        assert (first.index, first.yxyx) == (box.index, box.yxyx)
+        for prompt in others:
+            mask = truth[prompt.index] == box.object_id
+            if isinstance(prompt, PointPrompt):
+                y, x = (int(v) for v in prompt.yx)
+                assert mask[y, x] == prompt.positive
+            elif isinstance(prompt, MaskPrompt):
+                assert prompt.is_absent
+                assert not mask.any()
+            else:
+                assert isinstance(prompt, BoxPrompt)
+                assert mask.any()
 
 
 def test_prompt_files_name_window_and_objects() -> None:

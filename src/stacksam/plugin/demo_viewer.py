@@ -21,6 +21,7 @@ def open_demo(labels: Mapping[str, Path]) -> list[napari.Viewer]:
     Parameters
     ----------
     labels : mapping from sample name to label file
+        Names end in ``_corrected`` where the prompts were.
     """
     import napari
 
@@ -28,7 +29,7 @@ def open_demo(labels: Mapping[str, Path]) -> list[napari.Viewer]:
 
     viewers = []
     for name, path in labels.items():
-        ((data, options, _),) = getattr(sample_data, name)()
+        ((data, options, _),) = getattr(sample_data, name.removesuffix("_corrected"))()
         viewer = napari.Viewer(title=f"StackSAM demo: {name}")
         image = viewer.add_image(data, **options)
         found = np.asarray(read(path).data)

@@ -29,7 +29,7 @@ from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 Progress = Callable[[int, int], None]
 Found = dict[int, SlicePrediction]
 
-CONFIDENCE_LIMIT = 0.45
+CONFIDENCE_LIMIT = 0.35
 """A front stops where it is less sure than this; like the other limits chosen on train and val."""
 
 PRESENCE_LIMIT = 0.5

@@ -50,10 +50,10 @@ STALE_SHARE = 0.35
 SPOILED_SHARE = 0.3
 """Of the masks of neighbouring slices: with mistakes, as a model may hand them on."""
 
-CLICK_VIEW_SHARE = 0.4
+CLICK_VIEW_SHARE = 0.25
 """Of single slices: seen from around a click, as the first click on an object is answered."""
 
-TIGHT_BOXES, SLOPPY_BOXES = 0.3, 0.35
+TIGHT_BOXES, SLOPPY_BOXES = 0.5, 0.3
 """Shares of boxes that touch the object, and of ones a little off; the rest is drawn loosely."""
 
 COMPLETE_LABELS = (
