@@ -84,8 +84,8 @@ def run_demo(
     Returns
     -------
     figures : dict
-        ``"samples"``: by sample, ``{"dice": {object's name: Dice}, "mean": mean, "prompts": count}``
-        of the whole 3D objects against the truth; ``"labels"``: file by sample; ``"picture"``: file.
+        ``"samples"``: by sample, ``{"dice": {object's name: Dice}, "mean": mean, "prompts": n}`` of
+        the whole 3D objects against the truth; ``"labels"``: file by sample; ``"picture"``: file.
 
     Raises
     ------
