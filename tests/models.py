@@ -23,6 +23,7 @@ TINY = CompactConfig(
     mask_in_chans=16,
     num_prompt_blocks=1,
     num_output_blocks=1,
+    quality_dim=16,
 )
 
 

@@ -27,6 +27,7 @@ FULL = {
     "num_output_blocks": 1,
     "has_skips": True,
     "has_object_score": True,
+    "quality_dim": 8,
 }
 EMBEDDING, POSITIONS = random(1, 32, 6, 5), random(1, 32, 6, 5, seed=1)
 SKIPS = (random(1, 8, 12, 10, seed=2), random(1, 4, 24, 20, seed=3))

@@ -65,6 +65,8 @@ def test_model_configuration_round_trip():
         ("steps = 40", 'steps = "many"', "steps is 'many'; expected int"),
         ("steps = 40", "steps = 4.5", "steps is 4.5; expected int"),
         ("steps = 40", "steps = true", "steps is True; expected int"),
+        ("[train]", 'leave_out = "x"\n[train]', "leave_out is 'x'; expected tuple"),
+        ("[train]", "leave_out = [3]\n[train]", "leave_out is "),
         ("learning_rate = 1", 'learning_rate = "fast"', "learning_rate is 'fast'; expected float"),
         ('folder = "daten ü"', "folder = 3", "does not describe a training"),
         ("input_size = 64", "colour = 3", "colour"),

@@ -62,7 +62,7 @@ def test_absent_objects_are_asked_by_a_neighbours_mask_only(objects):
     for o in absent:
         assert o.kind == "neighbour"
         assert o.logits is not None
-        assert not o.points_xy
+        assert set(o.labels) <= {NEGATIVE}
         assert (o.logits > 0).any()
 
 
@@ -76,7 +76,20 @@ def test_neighbour_masks_are_near_the_truth(objects):
     handed = [o for o in objects if o.kind == "neighbour" and o.truth.any()]
     touching = [((o.logits > 0) & (o.truth > 0)).any() for o in handed]
     assert np.mean(touching) > 0.95
-    assert all(not o.labels for o in handed)
+    assert all(set(o.labels) <= {NEGATIVE} for o in handed)
+
+
+def test_other_objects_are_marked_at_times_whether_the_object_is_there_or_not(monkeypatch):
+    monkeypatch.setattr("stacksam.training.datasets.NEGATIVE_NEIGHBOURS_SHARE", 1.0)
+    source = SampleSource(items_of("train", 0), input_size=SIZE)
+    objects = [o for seed in range(120) for o in source.draw((8, seed)).objects]
+    marked = [o for o in objects if o.kind in ("box", "neighbour") and NEGATIVE in o.labels]
+    assert len(marked) > 20
+    assert any(not o.truth.any() for o in marked)
+    for o in marked:
+        for (x, y), label in zip(o.points_xy, o.labels, strict=True):
+            if label == NEGATIVE:
+                assert o.truth[int(y) // 2, int(x) // 2] < 1
 
 
 def test_positive_clicks_are_on_the_truth_and_negative_ones_beside_it(objects):
@@ -94,8 +107,9 @@ def test_boxes_are_around_the_truth(objects):
     boxed = [o for o in objects if o.kind == "box"]
     assert len(boxed) > 20
     for o in boxed:
-        assert o.labels == [BOX_START, BOX_END]
-        (x0, y0), (x1, y1) = o.points_xy
+        assert o.labels[:2] == [BOX_START, BOX_END]
+        assert set(o.labels[2:]) <= {NEGATIVE}
+        (x0, y0), (x1, y1) = o.points_xy[:2]
         given = np.array([y0 + 0.5, x0 + 0.5, y1 + 0.5, x1 + 0.5]) / 2
         truth = np.array(box_of(o.truth > 0))
         size = max(truth[2] - truth[0], truth[3] - truth[1])
@@ -106,7 +120,7 @@ def test_some_boxes_leave_room_around_the_object(objects):
     room = []
     for o in objects:
         if o.kind == "box":
-            (x0, y0), (x1, y1) = o.points_xy
+            (x0, y0), (x1, y1) = o.points_xy[:2]
             truth = np.array(box_of(o.truth > 0)) * 2
             room.append((y1 - y0 + x1 - x0) / (truth[2] - truth[0] + truth[3] - truth[1]))
     assert np.mean(np.array(room) > 1.15) > 0.04

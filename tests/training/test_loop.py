@@ -10,7 +10,8 @@ import torch
 from models import TINY, tiny_network
 from pack_support import FILES, items_of
 from stacksam.core.errors import CheckpointError
-from stacksam.sam.checkpoints import load_compact
+from stacksam.sam.checkpoints import load_compact, save_compact
+from stacksam.sam.model import build_compact
 from stacksam.sam.prompt_encoder import PADDING
 from stacksam.training.config import TrainConfig, load_config
 from stacksam.training.datasets import KINDS, SampleSource, collate
@@ -272,3 +273,38 @@ def test_absent_objects_that_follow_learn_to_be_absent(batch, monkeypatch):
         batch["follows"][2:4] = follows
         losses.append(play_rounds(tiny_network(), batch, 2, np.random.default_rng(0))[1].total)
     assert losses[0] != losses[1]
+
+
+def test_start_weights_without_a_quality_head_are_taken_over(make_config, tmp_path):
+    bare = replace(TINY, quality_dim=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        network = build_compact(bare)
+    save_compact(tmp_path / "start.safetensors", network, bare, {})
+    config = make_config("begun", start_weights="start.safetensors")
+    trainer = Trainer(load_config(config))
+    taken = trainer.model.state_dict()
+    for name, value in network.state_dict().items():
+        assert torch.allclose(taken[name], value, atol=1e-3)
+    assert not taken["mask_decoder.quality_head.out.weight"].any()
+
+
+def test_start_weights_of_another_network_are_refused(make_config, tmp_path):
+    other = replace(TINY, num_output_blocks=0)
+    save_compact(tmp_path / "start.safetensors", build_compact(other), other, {})
+    with pytest.raises(ValueError, match="start_weights are of another network"):
+        Trainer(load_config(make_config("begun", start_weights="start.safetensors")))
+
+
+def test_left_out_data_sets_are_not_trained_on(make_config, items):
+    left_out = items[0].dataset
+    path = make_config("without")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[train]", f'leave_out = ["{left_out}"]\n[train]'), "utf-8")
+    trainer = Trainer(load_config(path))
+    kept = {item.dataset for item in trainer.source.items + trainer.validation.items}
+    assert left_out not in kept
+    assert kept
+    path.write_text(text.replace("[train]", 'leave_out = ["no such set"]\n[train]'), "utf-8")
+    with pytest.raises(ValueError, match="leave_out names data sets that the pack lacks: no such"):
+        Trainer(load_config(path))

@@ -16,7 +16,7 @@ from stacksam.sam.model import CompactConfig, PromptableModel, build_compact
 
 FORMAT = "stacksam-compact-1"
 
-FIRST_VERSION = {"num_context_maps": 0}
+FIRST_VERSION = {"num_context_maps": 0, "quality_dim": 0}
 """What the first checkpoints did not say, since there was no choice."""
 _MAX_INPUT = 4096
 
@@ -112,7 +112,7 @@ def _check_sizes(config: CompactConfig, tensors: dict[str, torch.Tensor]) -> Non
     largest = max((n for tensor in tensors.values() for n in tensor.shape), default=0)
     widths = (config.embed_dim, config.mlp_dim, config.mask_in_chans, *config.widths)
     blocks = (config.decoder_depth, config.num_prompt_blocks, config.num_output_blocks)
-    if max(widths) > largest or sum((*blocks, *config.depths)) > len(tensors):
+    if max(*widths, config.quality_dim) > largest or sum((*blocks, *config.depths)) > len(tensors):
         raise ValueError("the described network is larger than its weights")
     if not 0 < config.input_size <= _MAX_INPUT or config.num_context_maps > largest:
         raise ValueError("the described network is larger than its weights")

@@ -1,9 +1,9 @@
 """Masks and their quality from an image embedding and prompts (Kirillov et al. 2023, appendix A).
 
-Parameter names equal those of the official checkpoints. Three optional parts are used by the
+Parameter names equal those of the official checkpoints. Four optional parts are used by the
 built-in model: convolutions that spread prompts over the embedding, high-resolution skip features
-into the upscaling (as in Ke et al. 2023 and Ravi et al. 2024), and an object score that says
-whether the object is there at all (as in Ravi et al. 2024).
+into the upscaling (as in Ke et al. 2023 and Ravi et al. 2024), an object score that says whether
+the object is there at all (as in Ravi et al. 2024), and a second look at each mask's quality.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stacksam.sam.fast_linear import add_product, has_onednn, is_plain_inference, multiply
+from stacksam.sam.quality_head import QualityHead
 from stacksam.sam.transformer import LayerNorm2d, TwoWayTransformer
 
 
@@ -52,6 +53,8 @@ class MaskDecoder(nn.Module):
         Add the encoder's features at two and four times the embedding's resolution, of C / 4 and
         C / 8 channels, while upscaling.
     has_object_score : bool
+    quality_dim : int
+        Hidden width of the quality head; 0 for none.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class MaskDecoder(nn.Module):
         num_output_blocks: int = 0,
         has_skips: bool = False,
         has_object_score: bool = False,
+        quality_dim: int = 0,
     ) -> None:
         super().__init__()
         dim = transformer_dim
@@ -97,6 +101,7 @@ class MaskDecoder(nn.Module):
         if has_skips:
             self.refine_2x = RefineBlock(dim // 4)
             self.refine_4x = RefineBlock(dim // 8)
+        self.quality_head = QualityHead(dim, quality_dim) if quality_dim else None
 
     def forward(
         self,
@@ -138,11 +143,16 @@ class MaskDecoder(nn.Module):
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )  # (B, M, C / 8)
         masks = _weigh_channels(upscaled, hyper_in)
-        score = None
+        iou, score = self.iou_prediction_head(hs[:, 0]), None
+        if self.has_object_score or self.quality_head is not None:
+            features = src.flatten(2).transpose(1, 2)  # (B, H * W, C)
+            cells = F.avg_pool2d(masks.float().sigmoid(), 4)  # (B, M, H, W)
         if self.has_object_score:
             score = self.pred_obj_score_head(hs[:, 1 + self.num_mask_tokens])
-            score = score + self.pooled_score_head(_pool_inside_and_outside(src, masks[:, :1]))
-        return DecoderOutput(masks, self.iou_prediction_head(hs[:, 0]), score)
+            score = score + self.pooled_score_head(_inside_and_outside(features, cells[:, 0]))
+        if self.quality_head is not None:
+            iou = iou + self.quality_head(features, mask_tokens, cells.detach())
+        return DecoderOutput(masks, iou, score)
 
     def _upscale(self, src: Tensor, skips: tuple[Tensor, Tensor] | None) -> Tensor:
         if not self.has_skips or skips is None:
@@ -161,12 +171,11 @@ def _weigh_channels(features: Tensor, weights: Tensor) -> Tensor:
     return sums.transpose(1, 2).unflatten(2, features.shape[-2:])
 
 
-def _pool_inside_and_outside(features: Tensor, logits: Tensor) -> Tensor:
-    """Mean features under a mask and beside it: (B, C, H, W), (B, 1, 4 H, 4 W) -> (B, 2 C)."""
-    inside = F.avg_pool2d(logits.float().sigmoid(), 4).flatten(1).to(features.dtype)  # (B, H * W)
-    flat = features.flatten(2).transpose(1, 2)  # (B, H * W, C)
+def _inside_and_outside(features: Tensor, cells: Tensor) -> Tensor:
+    """Mean features under a mask and beside it: (B, H * W, C), (B, H, W) -> (B, 2 C)."""
+    inside = cells.flatten(1).to(features.dtype)  # (B, H * W)
     means = [
-        torch.einsum("bn,bnc->bc", weight, flat) / (weight.sum(1, keepdim=True) + 1)
+        torch.einsum("bn,bnc->bc", weight, features) / (weight.sum(1, keepdim=True) + 1)
         for weight in (inside, 1 - inside)
     ]
     return torch.cat(means, dim=1)

@@ -25,8 +25,8 @@ class CompactConfig:
         See `CompactEncoder`.
     decoder_depth, num_heads, mlp_dim, mask_in_chans, num_prompt_blocks, num_output_blocks
         See `MaskDecoder` and `PromptEncoder`.
-    num_context_maps
-        See `MaskDecoder` and `PromptEncoder`.
+    num_context_maps, quality_dim
+        See `PromptEncoder` and `MaskDecoder`.
     """
 
     input_size: int = 256
@@ -40,6 +40,7 @@ class CompactConfig:
     num_prompt_blocks: int = 2
     num_output_blocks: int = 1
     num_context_maps: int = CONTEXT_MAPS
+    quality_dim: int = 128
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -115,5 +116,6 @@ def build_compact(config: CompactConfig = CompactConfig()) -> PromptableModel:
         num_output_blocks=config.num_output_blocks,
         has_skips=True,
         has_object_score=True,
+        quality_dim=config.quality_dim,
     )
     return PromptableModel(encoder, prompt_encoder, decoder)

@@ -26,6 +26,8 @@ class DataConfig:
         Of all samples.
     patient_share : float in [0, 1]
         Of the synthetic ones: CT abdomens.
+    leave_out : tuple of str
+        Data sets in the pack that are not trained on, to see how much that matters.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class DataConfig:
     synthetic_patients: int = 48
     synthetic_share: float = 0.3
     patient_share: float = 0.33
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Config:
             for key, value in table.items():
                 if isinstance(value, Path):
                     table[key] = value.name
+                elif isinstance(value, tuple):
+                    table[key] = list(value)
         return {**tables, "model": self.model.to_dict()}
 
 
@@ -115,6 +120,8 @@ def load_config(path: str | Path) -> Config:
                 table[key] = (base / table[key]).resolve()
         if "start_weights" in train:
             train["start_weights"] = (base / train["start_weights"]).resolve()
+        if isinstance(data.get("leave_out"), list):
+            data["leave_out"] = tuple(data["leave_out"])
         model = CompactConfig.from_dict(tables.get("model", {}))
         config = Config(DataConfig(**data), TrainConfig(**train), model)
         for part in (config.data, config.train, config.model):
@@ -133,10 +140,12 @@ def _check_types(table: DataConfig | TrainConfig | CompactConfig) -> None:
         "Path": Path,
         "Path | None": (Path, type(None)),
         "tuple[int, ...]": tuple,
+        "tuple[str, ...]": tuple,
     }
     for field in fields(table):
         value = getattr(table, field.name)
         entries = value if isinstance(value, tuple) else ()
+        entry_type = str if "str" in str(field.type) else int
         is_right = isinstance(value, known[str(field.type)]) and not isinstance(value, bool)
-        if not is_right or not all(type(entry) is int for entry in entries):
+        if not is_right or not all(type(entry) is entry_type for entry in entries):
             raise TypeError(f"{field.name} is {value!r}; expected {field.type}")

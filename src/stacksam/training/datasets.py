@@ -53,8 +53,11 @@ SPOILED_SHARE = 0.3
 CLICK_VIEW_SHARE = 0.25
 """Of single slices: seen from around a click, as the first click on an object is answered."""
 
-TIGHT_BOXES, SLOPPY_BOXES = 0.5, 0.3
+TIGHT_BOXES, SLOPPY_BOXES = 0.55, 0.27
 """Shares of boxes that touch the object, and of ones a little off; the rest is drawn loosely."""
+
+NEGATIVE_NEIGHBOURS_SHARE = 0.15
+"""Of boxes and of masks of neighbouring slices: with other objects marked as such."""
 
 COMPLETE_LABELS = (
     "dsb2018_nuclei",
@@ -327,6 +330,8 @@ class SampleSource:
             made.labels = [BOX_START, BOX_END]
         else:
             _add_clicks(made, truth, kind, rng)
+        if kind in ("box", "neighbour") and rng.random() < NEGATIVE_NEIGHBOURS_SHARE:
+            _mark_neighbours(made, labels, truth, known, rng)
         return made
 
 
@@ -546,6 +551,26 @@ def _add_clicks(
         made.labels.append(POSITIVE)
     for _ in range(int(rng.integers(1, 3)) if kind == "clicks" else 0):
         y, x = _click_beside(truth, rng)
+        made.points_xy.append((x, y))
+        made.labels.append(NEGATIVE)
+
+
+def _mark_neighbours(
+    made: PromptedObject,
+    labels: np.ndarray,
+    truth: np.ndarray,
+    known: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Negative clicks on up to three other objects of the crop, the ones nearest to `known`."""
+    sizes = np.bincount(labels.ravel())
+    sizes[np.unique(labels[truth])] = 0
+    others = np.flatnonzero(sizes[1:] >= SMALLEST_OBJECT) + 1
+    if not others.size:
+        return
+    distances = ndimage.minimum(ndimage.distance_transform_edt(~known), labels, others)
+    for other in others[np.argsort(distances)[: int(rng.integers(1, 4))]]:
+        y, x = click_on(labels == other, rng if rng.random() < 0.5 else None)
         made.points_xy.append((x, y))
         made.labels.append(NEGATIVE)
 

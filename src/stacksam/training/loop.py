@@ -31,7 +31,7 @@ from stacksam.training.datasets import KINDS, SampleSource, collate
 from stacksam.training.depthwise import quicken_depthwise
 from stacksam.training.losses import RoundLoss, round_loss
 from stacksam.training.optimizers import make_optimizers
-from stacksam.training.packing import pack, read_pack
+from stacksam.training.packing import PackedItem, pack, read_pack
 
 Progress = Callable[[str], None]
 VALIDATION_SEED = 7_000_000
@@ -78,13 +78,13 @@ class Trainer:
         settings = config.train
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
-        items = read_pack(config.data.pack)
+        items = _without(read_pack(config.data.pack), config.data.leave_out)
         self.source = self._source([i for i in items if i.split == "train"])
         self.validation = self._source([i for i in items if i.split == "val"])
         self.model = _channels_last(build_compact(config.model)).to(self.device)
         self.average = _channels_last(build_compact(config.model)).to(self.device)
         if settings.start_weights:
-            self.model.load_state_dict(load_compact(settings.start_weights)[0].state_dict())
+            _take_over(self.model, load_compact(settings.start_weights)[0])
         self.average.load_state_dict(self.model.state_dict())
         quicken_depthwise(self.model)
         self.optimizers = make_optimizers(
@@ -98,7 +98,7 @@ class Trainer:
         if self._checkpoint.exists():
             self._resume()
 
-    def _source(self, items: list[Any]) -> SampleSource:
+    def _source(self, items: list[PackedItem]) -> SampleSource:
         return SampleSource(
             items,
             input_size=self.config.model.input_size,
@@ -367,6 +367,22 @@ def _figures(batch: dict[str, Tensor], rounds: list[RoundLoss]) -> dict[str, flo
 def _mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
     keys = dict.fromkeys(k for row in rows for k in row)
     return {k: float(np.mean([row[k] for row in rows if k in row])) for k in keys}
+
+
+def _without(items: list[PackedItem], datasets: tuple[str, ...]) -> list[PackedItem]:
+    """All items but those of some data sets; ValueError if the pack has none of one."""
+    missing = set(datasets) - {item.dataset for item in items}
+    if missing:
+        raise ValueError(f"leave_out names data sets that the pack lacks: {', '.join(missing)}")
+    return [item for item in items if item.dataset not in datasets]
+
+
+def _take_over(model: PromptableModel, start: PromptableModel) -> None:
+    """Begin with the weights of `start`, which may lack the quality head."""
+    lacking = model.load_state_dict(start.state_dict(), strict=False)
+    names = [*lacking.unexpected_keys, *lacking.missing_keys]
+    if any(not name.startswith("mask_decoder.quality_head.") for name in names):
+        raise ValueError("start_weights are of another network than [model] describes")
 
 
 def _channels_last(model: PromptableModel) -> PromptableModel:
