@@ -280,9 +280,13 @@ def train(
     """Train the compact model; a run that was stopped goes on where its last checkpoint is."""
     kept = "The last checkpoint is kept; the same command goes on from it."
     with _in_a_sentence(ctx, kept):
+        from stacksam.evaluation.training_curves import training_picture
         from stacksam.training.loop import train as run
 
-        typer.echo(f"Wrote {run(config, progress=typer.echo)}")
+        weights = run(config, progress=typer.echo)
+        picture = weights.with_name("curves.png")
+        training_picture(weights.with_name("log.jsonl")).save(picture)
+        typer.echo(f"Wrote {weights} and {picture.name}")
 
 
 @app.command()
