@@ -11,6 +11,7 @@ from stacksam.propagation.field_choice import (
     IMPLAUSIBLE,
     box_to_field,
     click_fields,
+    clicked_box,
     corrected_field,
     expected_overlaps,
     grown,
@@ -27,6 +28,10 @@ def logits_with(y0, x0, y1, x1, size=32):
     logits = np.full((size, size), -5.0, np.float32)
     logits[y0:y1, x0:x1] = 5
     return logits
+
+
+def plausibility_of(logits, field, clicks):
+    return plausibility(clicked_box(logits, field, clicks), len(logits))
 
 
 @given(st.floats(0, 299), st.floats(0, 899), st.sampled_from([0.5, 1.0, 4.0]))
@@ -55,11 +60,11 @@ def test_all_points_of_a_stroke_lie_in_every_field(points):
 
 def test_plausible_masks_lie_whole_in_their_field():
     click = [(131.5, 231.5)]  # the field's middle
-    whole = plausibility(logits_with(10, 10, 22, 22), FIELD, click)
-    cut = plausibility(logits_with(0, 10, 22, 22), FIELD, click)
-    tiny = plausibility(logits_with(15, 15, 17, 17), FIELD, click)
-    beside = plausibility(logits_with(2, 2, 8, 8), FIELD, click)
-    empty = plausibility(np.full((32, 32), -1.0), FIELD, click)
+    whole = plausibility_of(logits_with(10, 10, 22, 22), FIELD, click)
+    cut = plausibility_of(logits_with(0, 10, 22, 22), FIELD, click)
+    tiny = plausibility_of(logits_with(15, 15, 17, 17), FIELD, click)
+    beside = plausibility_of(logits_with(2, 2, 8, 8), FIELD, click)
+    empty = plausibility_of(np.full((32, 32), -1.0), FIELD, click)
     assert whole == 1
     assert cut == tiny == IMPLAUSIBLE
     assert beside == empty < cut
@@ -67,7 +72,7 @@ def test_plausible_masks_lie_whole_in_their_field():
 
 def test_only_the_piece_under_the_click_counts():
     logits = np.maximum(logits_with(10, 10, 22, 22), logits_with(0, 0, 3, 3))
-    assert plausibility(logits, FIELD, [(131.5, 231.5)]) == 1
+    assert plausibility_of(logits, FIELD, [(131.5, 231.5)]) == 1
 
 
 def test_field_stays_while_it_holds_all_points():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from stacksam.core.masks import box_of, component_at
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
+Cells = tuple[int, int, int, int]
 
 CLICK_SIDE = 32.0
 """A click's middle field is the geometric mean of this many pixels and the slice's longer side."""
@@ -54,30 +56,25 @@ def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: floa
     return list(dict.fromkeys(fields))
 
 
-def plausibility(logits: np.ndarray, field: Field, clicks: list[Point]) -> float:
-    """Factor in (0, 1] on a mask's score: low if no click is on it, or if its scale is off."""
-    size, box = logits.shape[0], _clicked_box(logits, field, clicks)
+def plausibility(box: Cells | None, size: int) -> float:
+    """Factor in (0, 1] on the score of a mask of which `clicked_box` tells: low if no click is on
+    it, or if its scale is off.
+    """
     if box is None:
         return IMPLAUSIBLE**3
     is_cut = box[0] == 0 or box[1] == 0 or box[2] == size or box[3] == size
     return IMPLAUSIBLE ** (int(is_cut) + int(_is_tiny(box, size)))
 
 
-def is_coarse(logits: np.ndarray, field: Field, clicks: list[Point]) -> bool:
-    """Whether the clicked mask is tiny in its field, so that a closer look would draw it better."""
-    box = _clicked_box(logits, field, clicks)
-    return box is not None and _is_tiny(box, logits.shape[0])
-
-
-def _clicked_box(
-    logits: np.ndarray, field: Field, clicks: list[Point]
-) -> tuple[int, int, int, int] | None:
+def clicked_box(logits: np.ndarray, field: Field, clicks: list[Point]) -> Cells | None:
+    """Half-open box, in cells, of the parts of a mask that clicks are on."""
     spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), logits.shape[0])]
     return box_of(np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots]))
 
 
-def _is_tiny(box: tuple[int, int, int, int], size: int) -> bool:
-    return max(box[2] - box[0], box[3] - box[1]) < TINY_FILL * size
+def _is_tiny(box: Cells | None, size: int) -> bool:
+    """Whether a mask is so small in its field that a closer look would draw it better."""
+    return box is not None and max(box[2] - box[0], box[3] - box[1]) < TINY_FILL * size
 
 
 def expected_overlaps(
@@ -99,18 +96,21 @@ def expected_overlaps(
     overlaps : list of ndarray of shape (M,)
         Expected IoU in [0, 1].
     """
+    boxes = [[clicked_box(x, field, clicks) for x in logits] for logits, field, _ in looks]
+    size = looks[0][0].shape[-1]
     weights = [
-        np.maximum(scores, 1e-3) ** CERTAINTY * [plausibility(x, field, clicks) for x in logits]
-        for logits, field, scores in looks
+        np.maximum(scores, 1e-3) ** CERTAINTY * [plausibility(box, size) for box in found]
+        for (_, _, scores), found in zip(looks, boxes, strict=True)
     ]
+    expected = [np.zeros(len(logits)) for logits, _, _ in looks]
+    for one, other in combinations_with_replacement(range(len(looks)), 2):
+        overlaps = _overlaps(*looks[one][:2], *looks[other][:2])
+        expected[one] += overlaps @ weights[other]
+        if one != other:
+            expected[other] += weights[one] @ overlaps
     total = sum(float(w.sum()) for w in weights)
-    expected = []
-    for logits, field, _ in looks:
-        overlap = np.zeros(len(logits))
-        for (others, other_field, _), weight in zip(looks, weights, strict=True):
-            overlap += _overlaps(logits, field, others, other_field) @ weight
-        coarse = np.array([is_coarse(x, field, clicks) for x in logits])
-        expected.append(overlap / total * np.where(coarse, IMPLAUSIBLE, 1.0))
+    for overlap, found in zip(expected, boxes, strict=True):
+        overlap *= np.where([_is_tiny(box, size) for box in found], IMPLAUSIBLE, 1.0) / total
     return expected
 
 
