@@ -15,7 +15,7 @@ import numpy as np
 
 from stacksam.core.prompts import Prompt
 from stacksam.plugin.coordinates import View, place_on_frame
-from stacksam.plugin.later import Later
+from stacksam.plugin.later import Soon
 
 if TYPE_CHECKING:
     from stacksam.plugin.desk import Desk
@@ -49,7 +49,7 @@ class PromptLayer:
         self.layer: Any = None
         self.positive = True  # of what is added next
         self._is_showing = False
-        self._timer = Later(self.follow)
+        self._timer = Soon(self.follow)
 
     def open(self) -> Any:
         """The layer, made with the image's place in space if it is not there."""
@@ -109,7 +109,7 @@ class PromptLayer:
 
     def _on_data(self, event: Any) -> None:
         if not self._is_showing and str(getattr(event, "action", "changed")) in CHANGES:
-            self._timer.start(0)  # napari is still in the middle of its own change
+            self._timer.start()  # napari is still in the middle of its own change
 
     def _reconcile(self) -> None:
         """Compare rows and prompts, and bring the session up to date."""
