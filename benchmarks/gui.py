@@ -263,10 +263,7 @@ class Bench:
         figures = {f"memory_after_{objects}_objects_mb": used[0]}
         figures[f"memory_after_{clicks}_clicks_mb"] = used[-1]
         figures |= {"memory_most_mb": most, "memory_of_stores_mb": filled[-1]}
-        for name, values in (("memory", used[1:]), ("stores", filled)):
-            for start, stop in ((clicks // 4, clicks // 2), (clicks // 2, clicks)):
-                slope = np.polyfit(np.arange(stop - start), values[start:stop], 1)[0]
-                figures[f"{name}_growth_per_click_{start}_{stop}_mb"] = float(slope)
+        figures |= _growth("memory", used[1:]) | _growth("stores", filled)
         return figures
 
     def _mark(self, index: int, y: float, x: float) -> int:
@@ -368,6 +365,16 @@ def _percentiles(name: str, values: list[float]) -> dict[str, float]:
         f"{name}_p95_ms": float(np.percentile(values, 95)),
         f"{name}_max_ms": float(max(values)),
     }
+
+
+def _growth(name: str, values: list[float]) -> dict[str, float]:
+    """How much values rise per click in the second quarter and the second half of the clicks."""
+    clicks, figures = len(values), {}
+    for start, stop in ((clicks // 4, clicks // 2), (clicks // 2, clicks)):
+        if stop - start > 1:  # a single click has no slope
+            slope = np.polyfit(np.arange(stop - start), values[start:stop], 1)[0]
+            figures[f"{name}_growth_per_click_{start}_{stop}_mb"] = float(slope)
+    return figures
 
 
 def _place(number: int) -> tuple[float, float]:

@@ -104,3 +104,12 @@ def test_differences_are_found():
     image, _ = reference.random_inputs(config, 0)
     found.add("embedding", ours.image_encoder(image)[0], theirs.get_image_embeddings(image))
     assert max(reference.differences_in(found.figures)) > 0.1
+
+
+def test_memory_that_grows_is_told_from_few_clicks_on():
+    growth = benchmark("gui")._growth
+    assert growth("memory", [5.0]) == growth("memory", []) == {}
+    values = [1.0, 1.5, 2.0, 2.5]
+    assert growth("memory", values) == {"memory_growth_per_click_2_4_mb": pytest.approx(0.5)}
+    first, second = growth("memory", [*values, 2.5, 2.5, 2.5, 2.5]).values()
+    assert (first, second) == (pytest.approx(0.5), pytest.approx(0))

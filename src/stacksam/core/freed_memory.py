@@ -9,9 +9,10 @@ from functools import cache
 KEPT = 64 * 2**20
 """Bytes at the end of the heap that stay with the process when they are freed."""
 
-LARGE = 32 * 2**20
-"""Bytes of an array from which on it lies outside of the heap; glibc comes to this by itself once
-an array of that size was freed."""
+LARGE = 4 * 2**20
+"""Bytes of an array from which on it lies outside of the heap. From here on numpy asks for huge
+pages; on the heap that outlasts the array, and the system then fills up holes that were given back.
+"""
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
 
@@ -33,8 +34,8 @@ def give_back_freed_memory() -> None:
 def keep_freed_memory() -> None:
     """Let the process keep some freed memory, as long as nobody calls `give_back_freed_memory`.
 
-    A network frees and needs megabytes again and again. As glibc begins, each of them comes from
-    the system, page by page: 1,250 pages while the built-in model encodes a field, 2.4 of 26.6 ms.
+    A small network frees and needs megabytes again and again. As glibc begins, each of them comes
+    from the system, page by page: 1,250 pages while the built-in model encodes a field.
     """
     if sys.platform.startswith("linux"):
         option = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -22,8 +22,12 @@ ROUNDS = 5
 def wants_bfloat16(encoder: nn.Module) -> bool:
     """Whether an encoder is best computed in bfloat16 on this computer's processor."""
     is_able = getattr(encoder, "computes_in_weights_type", False)
-    is_large = sum(weight.numel() for weight in encoder.parameters()) >= LEAST_WEIGHTS
-    return is_able and is_large and has_fast_bfloat16()
+    return is_able and is_large(encoder) and has_fast_bfloat16()
+
+
+def is_large(encoder: nn.Module) -> bool:
+    """Whether an encoder has `LEAST_WEIGHTS`."""
+    return sum(weight.numel() for weight in encoder.parameters()) >= LEAST_WEIGHTS
 
 
 @cache

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from stacksam.core.freed_memory import keep_freed_memory
 from stacksam.sam.compact_encoder import Embedding
-from stacksam.sam.half_precision import wants_bfloat16
+from stacksam.sam.half_precision import is_large, wants_bfloat16
 from stacksam.sam.model import PromptableModel
 from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, POSITIVE
 
@@ -107,9 +107,9 @@ class Predictor:
         self.name = name
         self.fingerprint = fingerprint
         self.device = choose_device(device)
-        if self.device.type == "cpu":
-            keep_freed_memory()
         encoder = getattr(network, "image_encoder", None)
+        if self.device.type == "cpu" and encoder is not None and not is_large(encoder):
+            keep_freed_memory()
         self.dtype = _choose_dtype(dtype, self.device, encoder)
         self.has_half_weights = (
             self.device.type == "cpu"
