@@ -276,13 +276,16 @@ def measure(
 def train(
     ctx: typer.Context,
     config: Annotated[Path, typer.Argument(help="TOML file that describes the training.")],
+    steps: Annotated[int | None, typer.Option(help="Stop after this step of the schedule.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
 ) -> None:
     """Train the compact model; a run that was stopped goes on where its last checkpoint is."""
     kept = "The last checkpoint is kept; the same command goes on from it."
     with _in_a_sentence(ctx, kept):
         from stacksam.training.loop import train as run
 
-        typer.echo(f"Wrote {run(config, progress=typer.echo)}")
+        weights = run(config, steps=steps, minutes=minutes, progress=typer.echo)
+        typer.echo(f"Wrote {weights}")
 
 
 @app.command()
