@@ -15,7 +15,8 @@ from pathlib import Path
 import stacksam
 from stacksam.evaluation import Report, evaluate
 from stacksam.training.config import Config, load_config
-from stacksam.training.loop import Trainer, pack
+from stacksam.training.loop import Trainer
+from stacksam.training.packing import pack
 
 
 def measure(

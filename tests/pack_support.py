@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from models import disc
-from stacksam.training.packing import PackedItem
+from stacksam.training.packs import PackedItem
 
 FILES = {
     "microscopy/cells/images/a.png": "train",

@@ -190,7 +190,7 @@ def test_train_names_the_missing_config(run, tmp_path):
 
 
 def test_train_draws_its_curves(run, monkeypatch, tmp_path):
-    def train(config, progress):
+    def train(config, progress, **limits):
         (tmp_path / "log.jsonl").write_text('{"step": 20, "loss": 1.5, "box": 0.4}\n', "utf-8")
         return tmp_path / "compact.safetensors"
 

@@ -107,6 +107,16 @@ def test_import_stacksam_is_light():
     assert not {"torch", "numpy", "SimpleITK", "skimage"} & set(loaded)
 
 
+def test_the_training_step_needs_torch_numpy_scipy_and_safetensors_only():
+    loaded = run_fresh(
+        "import sys, numpy, safetensors.torch, scipy.ndimage, scipy.spatial, torch\n"
+        "needed = set(sys.modules)\nimport stacksam.training.loop\n"
+        "print(*{name.split('.')[0] for name in set(sys.modules) - needed})"
+    )
+    others = set(loaded) - set(sys.stdlib_module_names)
+    assert others <= {"stacksam", "numpy", "safetensors", "scipy", "torch"}
+
+
 def test_public_names_come_from_their_layers():
     assert stacksam.Volume.__module__ == "stacksam.core.volume"
     assert set(stacksam.__all__) <= set(dir(stacksam))

@@ -276,6 +276,8 @@ def measure(
 def train(
     ctx: typer.Context,
     config: Annotated[Path, typer.Argument(help="TOML file that describes the training.")],
+    steps: Annotated[int | None, typer.Option(help="Stop after this step of the schedule.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
 ) -> None:
     """Train the compact model; a run that was stopped goes on where its last checkpoint is."""
     kept = "The last checkpoint is kept; the same command goes on from it."
@@ -283,7 +285,7 @@ def train(
         from stacksam.evaluation.training_curves import training_picture
         from stacksam.training.loop import train as run
 
-        weights = run(config, progress=typer.echo)
+        weights = run(config, steps=steps, minutes=minutes, progress=typer.echo)
         picture = weights.with_name("curves.png")
         training_picture(weights.with_name("log.jsonl")).save(picture)
         typer.echo(f"Wrote {weights} and {picture.name}")

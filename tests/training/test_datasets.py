@@ -8,7 +8,7 @@ from pack_support import items_of
 from stacksam.core.masks import box_of
 from stacksam.sam.prompt_encoder import BOX_END, BOX_START, NEGATIVE, PADDING, POSITIVE
 from stacksam.training.datasets import KIND_SHARES, KINDS, SampleSource, collate
-from stacksam.training.packing import PackedItem
+from stacksam.training.packs import PackedItem
 
 SIZE = 64
 

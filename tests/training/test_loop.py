@@ -1,6 +1,8 @@
 """The training loop: seeded, resumable to the bit, logged, exported."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +18,7 @@ from stacksam.sam.prompt_encoder import PADDING
 from stacksam.training.config import TrainConfig, load_config
 from stacksam.training.datasets import KINDS, SampleSource, collate
 from stacksam.training.loop import Trainer, learning_rate, play_rounds, train
-from stacksam.training.packing import read_pack, write_pack
+from stacksam.training.packs import read_pack, write_pack
 
 
 @pytest.fixture(autouse=True)
@@ -308,3 +310,68 @@ def test_left_out_data_sets_are_not_trained_on(make_config, items):
     path.write_text(text.replace("[train]", 'leave_out = ["no such set"]\n[train]'), "utf-8")
     with pytest.raises(ValueError, match="leave_out names data sets that the pack lacks: no such"):
         Trainer(load_config(path))
+
+
+@pytest.fixture
+def small_config(make_config, items, tmp_path):
+    """A configuration with a small pack, and generated items beside it."""
+    write_pack(tmp_path / "small.npz", items, is_small=True)
+    drawn = "synthetic_images = 2\nsynthetic_volumes = 0\nsynthetic_patients = 0\nleave_out = []"
+
+    def make(run, **settings):
+        path = make_config(run, **settings)
+        text = path.read_text(encoding="utf-8")
+        text = text.replace('"pack.npz"', f'"small.npz"\npack_mib = 1\n{drawn}')
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+def test_generated_items_of_a_small_pack_are_drawn_once(small_config, tmp_path):
+    said = []
+    train(small_config("run", steps=1), progress=said.append)
+    assert said[0] == "drawing the generated items"
+    drawn = tmp_path / "generated-2-0-0.npz"
+    before = drawn.stat().st_mtime_ns
+    train(small_config("again", steps=1), progress=said.append)
+    assert drawn.stat().st_mtime_ns == before
+    config = load_config(small_config("run", steps=1))
+    names = [i.dataset for i in Trainer(config).source.items]
+    assert names == ["dsb2018_nuclei", "organs_ct", "synthetic_images", "synthetic_images"]
+
+
+def test_pieces_by_time_are_the_whole_to_the_bit(small_config):
+    whole, pieces = small_config("whole", steps=3), small_config("pieces", steps=3)
+    train(whole)
+    for step in (1, 2, 3):
+        train(pieces, minutes=0)
+        assert checkpoint_of(pieces)["step"] == step
+    assert equal(checkpoint_of(whole), checkpoint_of(pieces))
+    validated = [row["step"] for row in log_of(pieces) if any(k.startswith("val") for k in row)]
+    assert validated == [3]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # torch's way; Python 3.12 warns
+def test_processes_draw_the_same_batches(make_config):
+    thread, processes = make_config("thread", steps=3), make_config("processes", workers=2, steps=3)
+    train(thread)
+    train(processes, steps=2)
+    train(processes)
+    assert equal(checkpoint_of(thread), checkpoint_of(processes))
+
+
+BLOCKED = ("skimage", "SimpleITK", "zarr", "tifffile", "PIL", "pydicom", "napari", "qtpy")
+
+
+def test_training_runs_where_readers_are_not_installed(small_config):
+    config = small_config("bare", steps=2)
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({(*BLOCKED, 'typer', 'rich')!r}))\n"
+        f"from stacksam.training.loop import train\nprint(train({str(config)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    assert checkpoint_of(config)["step"] == 2

@@ -1,27 +1,26 @@
 """Packing: what may be trained on gets in, and nothing else."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
 from pack_support import FILES, cells, write_split
-from stacksam.core.errors import ReadError, WriteError
 from stacksam.core.volume import Volume
 from stacksam.core.windows import apply_window, resolve_window
 from stacksam.training.config import DataConfig
 from stacksam.training.packing import (
     ForbiddenFileError,
-    _packed,
     check_trainable,
+    fit_items,
     load_split,
     pack,
     read_item,
-    read_pack,
     trainable_files,
-    write_pack,
 )
+from stacksam.training.packs import PackedItem, read_pack
 
 ALLOWED = {
     "microscopy/cells/images/a.png": "train",
@@ -106,19 +105,6 @@ def test_images_are_windowed_as_at_inference(data):
     assert np.array_equal(item.labels[0], labels)
 
 
-def test_pack_comes_back_as_it_was(items, tmp_path):
-    path = tmp_path / "pack.npz"
-    write_pack(path, items)
-    for item, again in zip(items, read_pack(path), strict=True):
-        assert (item.dataset, item.split, item.spacing_zyx) == (
-            again.dataset,
-            again.split,
-            again.spacing_zyx,
-        )
-        assert np.array_equal(item.image, again.image)
-        assert np.array_equal(item.labels, again.labels)
-
-
 def test_missing_split_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"no SPLIT\.json"):
         trainable_files(tmp_path)
@@ -134,49 +120,65 @@ def test_images_without_fitting_labels_are_said(data):
         read_item(data, "microscopy/cells/images/a.png", "train")
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", None])
-def test_damaged_pack_is_said(items, tmp_path, content):
-    path = tmp_path / "pack.npz"
-    write_pack(path, items)
-    path.write_bytes(path.read_bytes()[:-300] if content is None else content)
-    with pytest.raises(ReadError, match=r"pack\.npz cannot be read; delete it"):
-        read_pack(path)
-
-
-def test_full_disk_leaves_no_half_pack(items, tmp_path, monkeypatch):
-    def fail(file, **arrays):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez_compressed", fail)
-    with pytest.raises(WriteError, match="disk is full"):
-        write_pack(tmp_path / "pack.npz", items)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_split_is_the_folders_own(data):
     split = json.loads((data / "SPLIT.json").read_text(encoding="utf-8"))
     assert load_split(data) == split
 
 
-def test_ct_stays_in_hounsfield_units_beside_its_window(tmp_path):
-    hu = np.full((4, 20, 30), -1000, np.int16)
-    hu[1:3, 5:15, 5:20] = 60
-    hu[2, 8, 8] = 900
-    labels = (hu == 60).astype(np.uint16)
-    item = _packed("ct", "train", Volume(hu, spacing_zyx=(3.0, 1.0, 1.0)), labels)
-    assert item.image.dtype == np.int16
-    assert np.array_equal(item.image, hu)
-    low, high = item.window
-    assert -1000 <= low < 60 <= high <= 900
-    write_pack(tmp_path / "p.npz", [item])
-    (again,) = read_pack(tmp_path / "p.npz")
-    assert again.window == item.window
-    assert np.array_equal(again.image, hu)
+def test_a_limit_leaves_generated_items_to_the_training(data, tmp_path):
+    config, said = config_for(data, tmp_path, synthetic_images=2, pack_mib=1), []
+    pack(config, said.append)
+    assert [(i.dataset, i.split) for i in read_pack(config.pack)] == [
+        ("cells", "train"),
+        ("cells", "val"),
+        ("organs", "train"),
+    ]
+    assert config.pack.stat().st_size < 2**20
+    assert said == ["read 3 files", "kept 3 of them"]
 
 
-def test_other_images_are_packed_as_they_are_seen():
-    grey = np.random.default_rng(0).integers(0, 4000, (3, 20, 30)).astype(np.uint16)
-    item = _packed("cells", "train", Volume(grey), np.zeros(grey.shape, np.uint16))
-    assert item.image.dtype == np.uint8
-    assert item.window is None
+def test_a_limit_lets_no_other_file_in(data, tmp_path):
+    write_split(data, **{"microscopy/cells/images/c.png": "sealed"})
+    with pytest.raises(ForbiddenFileError, match="sealed side"):
+        pack(config_for(data, tmp_path, pack_mib=1))
+
+
+def noisy_items(dataset, count, side):
+    rng = np.random.default_rng(side)
+    labels = np.zeros((1, side, side), np.uint16)
+    labels[0, 2:9, 2:9] = 1
+    return [
+        PackedItem(dataset, "train", rng.integers(0, 256, labels.shape, np.uint8), labels, None)
+        for _ in range(count)
+    ]
+
+
+def test_large_data_sets_are_thinned_out_and_small_ones_stay_whole():
+    small, large = noisy_items("small", 3, 64), noisy_items("large", 40, 128)
+    kept = fit_items([*large, *small], 200_000)
+    assert [i.dataset for i in kept[-3:]] == ["small"] * 3
+    assert 5 < len(kept) - 3 < 12  # of 17 kB each
+    numbers = [next(n for n, item in enumerate(large) if item is k) for k in kept[:-3]]
+    assert numbers == sorted(numbers)
+    again = fit_items([*large, *small], 200_000)
+    assert all(item is before for item, before in zip(again, kept, strict=True))
+    everything = fit_items([*large, *small], 2**30)
+    assert all(item is k for item, k in zip(everything, [*large, *small], strict=True))
+
+
+def test_each_side_of_each_data_set_is_there_or_the_limit_is_refused():
+    items = noisy_items("large", 9, 128)
+    items.append(replace(items[0], split="val"))
+    assert {i.split for i in fit_items(items, 40_000)} == {"train", "val"}
+    with pytest.raises(ValueError, match=r"pack_mib is 0\.03\d*; that does not hold one item"):
+        fit_items(items, 32_000)
+
+
+def test_slices_far_from_any_label_are_cut_off():
+    labels = np.zeros((60, 9, 9), np.uint16)
+    labels[20:23, 2:5, 2:5] = 1
+    image = np.arange(labels.size, dtype=np.int64).reshape(labels.shape).astype(np.uint8)
+    (kept,) = fit_items([PackedItem("ct", "train", image, labels, (2.0, 1.0, 1.0))], 10**6)
+    assert np.array_equal(kept.image, image[12:31])
+    assert np.array_equal(kept.labels, labels[12:31])
+    assert kept.spacing_zyx == (2.0, 1.0, 1.0)

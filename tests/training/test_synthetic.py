@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
+from skimage import measure
 
 from stacksam.training.synthetic import (
     IMAGE_FAMILIES,
@@ -14,7 +15,13 @@ from stacksam.training.synthetic import (
     generate_volume,
 )
 from stacksam.training.synthetic_fields import Grid, smooth_noise
-from stacksam.training.synthetic_shapes import blob, draw_tubes, ellipsoid, keep_main_parts
+from stacksam.training.synthetic_shapes import (
+    blob,
+    connected_parts,
+    draw_tubes,
+    ellipsoid,
+    keep_main_parts,
+)
 
 
 @pytest.mark.parametrize("family", IMAGE_FAMILIES)
@@ -118,6 +125,13 @@ def test_tube_depth_is_largest_on_its_axis() -> None:
     assert depth[16, 15] == depth.max()
     assert labels[16, 15] == 7
     assert labels[21, 15] == 0
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (9, 20, 30)])
+def test_connected_parts_are_numbered_as_scikit_image_does(shape: tuple[int, ...]) -> None:
+    labels = np.random.default_rng(4).integers(0, 4, shape).astype(np.int32)
+    expected = measure.label(labels, background=0, connectivity=1)
+    np.testing.assert_array_equal(connected_parts(labels), expected)
 
 
 def test_keep_main_parts_drops_fragments_and_renumbers() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.draw import polygon2mask
 
 from stacksam.core.errors import ReadError
 from stacksam.core.scan_info import ScanInfo
@@ -104,6 +103,8 @@ def _contours(item: Any) -> list[np.ndarray]:
 def _draw(
     structures: list[_Structure], numbers: list[int], grid: LabelGrid
 ) -> tuple[np.ndarray, list[str]]:
+    from skimage.draw import polygon2mask
+
     shape = grid.volume.shape
     check_declared(grid.name, int(np.prod(shape, dtype=np.int64)) * 2)
     data = np.zeros(shape, np.min_scalar_type(max(numbers)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from stacksam.core.padded_slice import PaddedSlice, padded_slice, resized_shape
@@ -140,6 +139,8 @@ def preprocess_whole_slice(image: np.ndarray, longest_side: int = 1024) -> Tenso
     >>> preprocess_whole_slice(np.zeros((64, 48), np.uint8), 128).shape
     torch.Size([1, 3, 128, 128])
     """
+    from PIL import Image
+
     levels = _as_levels(np.asarray(image))
     height, width = resized_shape(levels.shape[:2], longest_side)
     picture = Image.fromarray(levels).resize((width, height), Image.Resampling.BILINEAR)

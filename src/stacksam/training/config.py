@@ -21,13 +21,16 @@ class DataConfig:
     pack : Path
         The file that packing writes and training reads.
     synthetic_images, synthetic_volumes, synthetic_patients : int
-        Generated ones in the pack; patients are CT abdomens.
+        Generated ones; patients are CT abdomens.
     synthetic_share : float in [0, 1]
         Of all samples.
     patient_share : float in [0, 1]
         Of the synthetic ones: CT abdomens.
     leave_out : tuple of str
         Data sets in the pack that are not trained on, to see how much that matters.
+    pack_mib : float
+        Size limit of the pack in MiB, to take it to another machine; 0 is none. With a limit the
+        largest data sets are thinned out, and generated items are drawn where the training runs.
     """
 
     folder: Path
@@ -38,6 +41,13 @@ class DataConfig:
     synthetic_share: float = 0.3
     patient_share: float = 0.33
     leave_out: tuple[str, ...] = ()
+    pack_mib: float = 0
+
+    @property
+    def generated(self) -> Path:
+        """Where generated items are kept if the pack has a limit."""
+        counts = self.synthetic_images, self.synthetic_volumes, self.synthetic_patients
+        return self.pack.with_name("generated-{}-{}-{}.npz".format(*counts))
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,10 @@ class TrainConfig:
     start_weights : Path or None
         A compact model's safetensors file to begin with; without it, training begins from nothing.
     optimizer : {"muon", "adamw"}
+    workers : int
+        Processes that draw samples, for a GPU that one thread cannot feed; 0 is a thread.
+    device : str
+        Like ``cpu`` or ``cuda``.
     """
 
     run_folder: Path
@@ -67,6 +81,7 @@ class TrainConfig:
     ema_decay: float = 0.998
     checkpoint_every: int = 100
     validate_every: int = 500
+    workers: int = 0
     device: str = "cpu"
 
 

@@ -33,7 +33,7 @@ from stacksam.training.augmentation import (
     mix_colours,
     spoil,
 )
-from stacksam.training.packing import PackedItem
+from stacksam.training.packs import PackedItem
 
 SMALLEST_OBJECT = 25
 """Pixels below which an object of the source is not prompted."""

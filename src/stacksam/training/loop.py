@@ -1,7 +1,7 @@
 """The training loop: seeded, logged, resumable to the bit on one CPU.
 
 Needs torch, numpy, scipy, safetensors and the pack only, so that it also runs on a bare machine
-with a GPU.
+with a GPU; what reads images is imported when a pack has to be made.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from stacksam.core.errors import CheckpointError
 from stacksam.core.simulated_prompts import corrective_click
@@ -26,12 +27,12 @@ from stacksam.sam.checkpoints import load_compact
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.model import PromptableModel, build_compact
 from stacksam.sam.prompt_encoder import NEGATIVE, PADDING, POSITIVE
-from stacksam.training.config import Config, TrainConfig, load_config
+from stacksam.training.config import Config, DataConfig, TrainConfig, load_config
 from stacksam.training.datasets import KINDS, SampleSource, collate
 from stacksam.training.depthwise import quicken_depthwise
 from stacksam.training.losses import RoundLoss, round_loss
 from stacksam.training.optimizers import make_optimizers
-from stacksam.training.packing import PackedItem, pack, read_pack
+from stacksam.training.packs import PackedItem, read_pack
 
 Progress = Callable[[str], None]
 VALIDATION_SEED = 7_000_000
@@ -41,7 +42,11 @@ LEAST_HANDED = 0.4
 
 
 def train(
-    config_path: str | Path, *, steps: int | None = None, progress: Progress | None = None
+    config_path: str | Path,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Pack the data if there is no pack yet, then train, or go on where the last run stopped.
 
@@ -50,6 +55,8 @@ def train(
     config_path : path of a TOML file, see `load_config`
     steps : int, optional
         Stop after this step of the schedule; the schedule itself stays as configured.
+    minutes : float, optional
+        Stop after the step in which so much time has passed since the call; the next one goes on.
     progress : callable, optional
         Called with a line of text now and then.
 
@@ -58,16 +65,31 @@ def train(
     weights : Path
         The averaged weights as half-precision safetensors, in the run folder.
     """
+    end = float("inf") if minutes is None else time.perf_counter() + 60 * minutes
     config = load_config(config_path)
     say = progress or (lambda line: None)
-    if not config.data.pack.exists():
-        say("packing the training data")
-        pack(config.data, say)
+    _make_missing(config, say)
     trainer = Trainer(config)
     last = min(steps or config.train.steps, config.train.steps)
     say(f"training from step {trainer.step} to {last}")
-    trainer.run(last, say)
+    trainer.run(last, say, end)
     return trainer.export()
+
+
+def _make_missing(config: Config, say: Progress) -> None:
+    """Pack the data and draw the generated items, whichever is not there yet."""
+    data = config.data
+    if not data.pack.exists():
+        from stacksam.training.packing import pack
+
+        say("packing the training data")
+        pack(data, say)
+    if data.pack_mib and not data.generated.exists():
+        from stacksam.training.generated import generated_items
+        from stacksam.training.packs import write_pack
+
+        say("drawing the generated items")
+        write_pack(data.generated, generated_items(data, config.train.workers))
 
 
 class Trainer:
@@ -78,7 +100,7 @@ class Trainer:
         settings = config.train
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
-        items = _without(read_pack(config.data.pack), config.data.leave_out)
+        items = _without(_read_items(config.data), config.data.leave_out)
         self.source = self._source([i for i in items if i.split == "train"])
         self.validation = self._source([i for i in items if i.split == "val"])
         self.model = _channels_last(build_compact(config.model)).to(self.device)
@@ -111,37 +133,34 @@ class Trainer:
     def _checkpoint(self) -> Path:
         return self.config.train.run_folder / "checkpoint.pt"
 
-    def run(self, last: int, say: Progress) -> None:
-        """Train up to step `last`."""
+    def run(self, last: int, say: Progress, end: float = float("inf")) -> None:
+        """Train up to step `last`, or until `time.perf_counter` says `end`."""
         settings, started, first = self.config.train, time.perf_counter(), self.step
         log: list[dict[str, float]] = []
         self.model.train()
         for batch in self._batches(self.step, last):
             log.append(self._train_step(batch))
             self.step += 1
-            if self.step % 20 == 0 or self.step == last:
+            is_over = self.step == last or time.perf_counter() >= end
+            if self.step % 20 == 0 or is_over:
                 seconds = (time.perf_counter() - started) / (self.step - first)
                 self._write_log(_mean_of(log) | {"seconds_per_step": seconds}, say)
                 log = []
-            if self.step % settings.checkpoint_every == 0 or self.step == last:
+            if self.step % settings.checkpoint_every == 0 or is_over:
                 self._save()
             if self.step % settings.validate_every == 0 or self.step == last:
                 self._write_log(self.validate(), say)
+            if is_over:
+                break
 
     def _batches(self, first: int, last: int) -> Iterator[dict[str, Tensor]]:
-        """Batches of the steps, drawn one ahead in a thread."""
-
-        def draw(step: int) -> dict[str, Tensor]:
-            seed, count = self.config.train.seed, self.config.train.images_per_step
-            twos = [self.source.draw_two((seed, step, i)) for i in range((count + 1) // 2)]
-            samples = [sample for two in twos for sample in two][:count]
-            return {k: torch.from_numpy(v) for k, v in collate(samples).items()}
-
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(draw, first)
-            for step in range(first, last):
-                batch, ahead = ahead.result(), pool.submit(draw, step + 1)
-                yield {k: v.to(self.device) for k, v in batch.items()}
+        """Batches of the steps, drawn ahead."""
+        batches, workers = _Batches(self.source, self.config.train), self.config.train.workers
+        steps = range(first, last)
+        for batch in (
+            _by_processes(batches, steps, workers) if workers else _by_a_thread(batches, steps)
+        ):
+            yield {k: torch.from_numpy(v).to(self.device) for k, v in batch.items()}
 
     def _train_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         settings = self.config.train
@@ -208,7 +227,7 @@ class Trainer:
 
     def _resume(self) -> None:
         try:
-            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+            state = torch.load(self._checkpoint, map_location="cpu", weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
@@ -235,6 +254,43 @@ class Trainer:
             "config": self.config.to_dict(),
             "data": {name: items.count(name) for name in sorted(set(items))},
         }
+
+
+class _Batches(Dataset[dict[str, np.ndarray]]):
+    """The batch of each step, which follows from the seed and the step alone."""
+
+    def __init__(self, source: SampleSource, settings: TrainConfig) -> None:
+        self.source, self.seed, self.count = source, settings.seed, settings.images_per_step
+
+    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+        pairs = range((self.count + 1) // 2)
+        twos = [self.source.draw_two((self.seed, step, i)) for i in pairs]
+        return collate([sample for two in twos for sample in two][: self.count])
+
+
+def _by_a_thread(batches: _Batches, steps: range) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of some steps, drawn one ahead."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(batches.__getitem__, steps.start)
+        for step in steps:
+            batch, ahead = ahead.result(), pool.submit(batches.__getitem__, step + 1)
+            yield batch
+
+
+def _by_processes(batches: _Batches, steps: range, workers: int) -> Iterator[dict[str, np.ndarray]]:
+    """The same batches in the same order, drawn by several processes."""
+    yield from DataLoader(
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        collate_fn=_as_it_is,  # arrays through pipes: containers are short of shared memory
+        generator=torch.Generator(),  # leaves the global one alone
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def learning_rate(step: int, settings: TrainConfig) -> float:
@@ -367,6 +423,11 @@ def _figures(batch: dict[str, Tensor], rounds: list[RoundLoss]) -> dict[str, flo
 def _mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
     keys = dict.fromkeys(k for row in rows for k in row)
     return {k: float(np.mean([row[k] for row in rows if k in row])) for k in keys}
+
+
+def _read_items(data: DataConfig) -> list[PackedItem]:
+    """What is in the pack, and the generated items that a pack with a limit leaves out."""
+    return read_pack(data.pack) + (read_pack(data.generated) if data.pack_mib else [])
 
 
 def _without(items: list[PackedItem], datasets: tuple[str, ...]) -> list[PackedItem]:

@@ -1,4 +1,4 @@
-"""Pack training data into one file that the training step reads with numpy alone.
+"""Pack training data into one file that the training step reads with numpy alone, see `packs`.
 
 Only files on the train and val sides of SPLIT.json get in, and none of a data set that may not be
 trained on.
@@ -7,52 +7,28 @@ trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import numpy as np
 
-from stacksam.core.errors import ReadError
-from stacksam.core.volume import Volume
-from stacksam.core.windows import apply_window, resolve_window
 from stacksam.training.config import DataConfig
-from stacksam.training.synthetic import generate_image, generate_volume
-from stacksam.training.synthetic_abdomen import SPACING_ZYX, draw_abdomen
+from stacksam.training.generated import generated_items
+from stacksam.training.packs import PackedItem, make_item, write_items, write_pack
 
 Progress = Callable[[str], None]
+
+MEBIBYTE = 2**20
+
+ROOM = 8
+"""Slices kept before and after the labelled ones; samples step at most 3 beyond an object's end."""
 
 
 class ForbiddenFileError(ValueError):
     """A file that must not be trained on."""
-
-
-@dataclass(frozen=True)
-class PackedItem:
-    """One image or volume with its labels.
-
-    Attributes
-    ----------
-    dataset : str
-    split : {"train", "val"}
-    image : ndarray of shape (Z, Y, X) or (Z, Y, X, 3), uint8, or (Z, Y, X), int16
-        Windowed with ``auto``, as at inference; CT (int16) is kept in Hounsfield units, since
-        people look at it through many windows.
-    labels : ndarray of shape (Z, Y, X), uint16
-    spacing_zyx : tuple of three floats or None
-    window : (low, high) or None
-        Of CT: the limits that ``auto`` gives.
-    """
-
-    dataset: str
-    split: str
-    image: np.ndarray
-    labels: np.ndarray
-    spacing_zyx: tuple[float, float, float] | None
-    window: tuple[float, float] | None = None
 
 
 def check_trainable(relative: str, split: dict[str, Any]) -> str:
@@ -118,104 +94,99 @@ def read_item(folder: Path, relative: str, side: str) -> PackedItem:
     labels = np.asarray(read(mask_path).data).astype(np.uint16)
     if labels.shape != volume.shape:
         raise ValueError(f"{dataset}: labels of shape {labels.shape} do not fit {volume.shape}")
-    return _packed(dataset, side, volume, labels)
-
-
-def generated_items(images: int, volumes: int, patients: int) -> Iterator[PackedItem]:
-    """Synthetic images, volumes and abdomens with seeds 0, 1, ..."""
-    for seed in range(images):
-        image, labels = generate_image(seed)
-        yield PackedItem("synthetic_images", "train", image[None], labels[None], None)
-    for seed in range(volumes):
-        image, labels, spacing = generate_volume(seed)
-        yield PackedItem("synthetic_volumes", "train", image, labels, spacing)
-    for seed in range(patients):
-        hu, organs = draw_abdomen(seed, is_varied=True)
-        volume = Volume(hu, spacing_zyx=SPACING_ZYX)
-        yield _packed("synthetic_patients", "train", volume, organs.astype(np.uint16))
+    return make_item(dataset, side, volume, labels)
 
 
 def pack(config: DataConfig, progress: Progress | None = None) -> None:
-    """Write the pack.
+    """Write the pack; generated items are left to where the training runs if it has a limit.
 
     Parameters
     ----------
     config : DataConfig
     progress : callable, optional
         Called with a line of text now and then.
+
+    Raises
+    ------
+    ForbiddenFileError
+        If SPLIT.json holds a side that is not known.
+    ValueError
+        If the limit does not leave room for every data set.
     """
+    say = progress or (lambda line: None)
     items: list[PackedItem] = []
     for relative, side in trainable_files(config.folder):
         items.append(read_item(config.folder, relative, side))
-    if progress:
-        progress(f"read {len(items)} files")
-    for item in generated_items(
-        config.synthetic_images, config.synthetic_volumes, config.synthetic_patients
-    ):
+    say(f"read {len(items)} files")
+    if config.pack_mib:
+        items = fit_items(items, int(config.pack_mib * MEBIBYTE))
+        say(f"kept {len(items)} of them")
+        write_pack(config.pack, items, is_small=True)
+        return
+    for item in generated_items(config):
         items.append(item)
-        if progress and len(items) % 500 == 0:
-            progress(f"{len(items)} items")
+        if len(items) % 500 == 0:
+            say(f"{len(items)} items")
     write_pack(config.pack, items)
 
 
-def write_pack(path: Path, items: list[PackedItem]) -> None:
-    """Write items as one compressed npz file, atomically."""
-    from stacksam.io.atomic import atomic_path
+def fit_items(items: list[PackedItem], limit: int) -> list[PackedItem]:
+    """As many items as a small pack of `limit` bytes holds, data sets as equal as they can be.
 
-    arrays: dict[str, np.ndarray] = {}
-    index = []
-    for number, item in enumerate(items):
-        arrays[f"image_{number}"], arrays[f"labels_{number}"] = item.image, item.labels
-        index.append(
-            {
-                "dataset": item.dataset,
-                "split": item.split,
-                "spacing": item.spacing_zyx,
-                "window": item.window,
-            }
-        )
-    arrays["index"] = np.frombuffer(json.dumps(index).encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    Item by item, in a random order within each side of each data set, the one that has the fewest
+    bytes so far is served next: small sets stay whole, only the largest are thinned out. Slices
+    far from any label are cut off.
 
+    Parameters
+    ----------
+    items : list of PackedItem
+    limit : int
 
-def read_pack(path: Path) -> list[PackedItem]:
-    """Load a pack into memory; ReadError if it is damaged."""
-    try:
-        with open(path, "rb") as file, np.load(file) as arrays:
-            index = json.loads(arrays["index"].tobytes())
-            return [
-                PackedItem(
-                    entry["dataset"],
-                    entry["split"],
-                    arrays[f"image_{number}"],
-                    arrays[f"labels_{number}"],
-                    None if entry["spacing"] is None else tuple(entry["spacing"]),
-                    None if entry["window"] is None else tuple(entry["window"]),
-                )
-                for number, entry in enumerate(index)
-            ]
-    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, ZlibError) as error:
-        raise ReadError(f"{path.name} cannot be read; delete it, and it is packed again") from error
+    Returns
+    -------
+    kept : list of PackedItem
+        In the order given; at least one of each side of each data set.
 
-
-def _packed(dataset: str, side: str, volume: Volume, labels: np.ndarray) -> PackedItem:
-    """CT as it is, anything else through the window ``auto``."""
-    window, slices = resolve_window(volume, "auto"), range(volume.n_slices())
-    if _is_hounsfield(volume):
-        image = np.stack([volume.read_slice(z).astype(np.int16) for z in slices])
-        limits = (window.low, window.high)
-        return PackedItem(dataset, side, image, labels, volume.spacing_zyx, limits)
-    shown = [np.round(255 * apply_window(volume.read_slice(z), window)) for z in slices]
-    return PackedItem(dataset, side, np.stack(shown).astype(np.uint8), labels, volume.spacing_zyx)
+    Raises
+    ------
+    ValueError
+        If not even one item of each fits.
+    """
+    items = [_trimmed(item) for item in items]
+    waiting: dict[tuple[str, str], list[int]] = {}
+    for number in np.random.default_rng(0).permutation(len(items)):
+        item = items[number]
+        waiting.setdefault((item.dataset, item.split), []).append(int(number))
+    taken, kept = dict.fromkeys(waiting, 0), []
+    while waiting:
+        group = min(waiting, key=lambda g: (taken[g], g))
+        number = waiting[group].pop()
+        size = _small_size(items[number])
+        if sum(taken.values()) + size <= limit:
+            kept.append(number)
+            taken[group] += size
+        elif taken[group]:
+            waiting[group].clear()
+        else:
+            raise ValueError(
+                f"pack_mib is {limit / MEBIBYTE:g}; that does not hold one item of each data set"
+            )
+        if not waiting[group]:
+            del waiting[group]
+    return [items[number] for number in sorted(kept)]
 
 
-def _is_hounsfield(volume: Volume) -> bool:
-    """Whether values look like CT: signed whole numbers that reach from air to soft tissue."""
-    if volume.rgb or volume.spacing_zyx is None:
-        return False
-    values = volume.sample_values()
-    low, high = float(values.min()), float(values.max())
-    is_whole = bool((values == np.round(values)).all())
-    return is_whole and -4096 <= low <= -150 and 100 <= high <= 32767
+def _trimmed(item: PackedItem) -> PackedItem:
+    """Without slices that are far from any label."""
+    labelled = np.flatnonzero(item.labels.any(axis=(1, 2)))
+    if len(labelled) in (0, len(item.labels)):
+        return item
+    kept = slice(max(labelled[0] - ROOM, 0), labelled[-1] + 1 + ROOM)
+    return replace(item, image=item.image[kept], labels=item.labels[kept])
+
+
+def _small_size(item: PackedItem) -> int:
+    """Bytes of a small pack of one item, which is a little more than it adds to a larger one."""
+    file = BytesIO()
+    write_items(file, [item], is_small=True)
+    return len(file.getvalue())

@@ -1,7 +1,7 @@
 """Seeded training images and volumes for a promptable segmentation network.
 
 A seed picks one of many families (nuclei, membranes, EM, CT, MR, ultrasound, ...) and its random
-parameters. Numpy, scipy and scikit-image only, so that data workers start fast.
+parameters. Numpy and scipy only, so that they can be drawn where the training runs.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
-from skimage import measure
 
 from stacksam.training.synthetic_fields import (
     Floats,
@@ -27,6 +26,7 @@ from stacksam.training.synthetic_fields import (
 from stacksam.training.synthetic_shapes import (
     blob,
     borders,
+    connected_parts,
     draw_blobs,
     draw_tubes,
     ellipsoid,
@@ -280,4 +280,4 @@ def random_regions(rng: np.random.Generator, grid: Grid) -> Drawing:
 
 def _islands(regions: Labels) -> Labels:
     """One label per connected part, so that equal tissue in two places is two objects."""
-    return measure.label(regions, background=0, connectivity=1).astype(np.int32)
+    return connected_parts(regions)
