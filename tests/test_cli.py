@@ -65,8 +65,23 @@ def test_segment_hands_on_what_was_given(run, segmented, flag, window):
     assert (image, prompts, out) == (Path("ct.nii.gz"), Path("p.json"), Path("labels.nii.gz"))
     del options["progress"]
     given = {"window": window, "axis": 1, "device": "cpu", "model": "other"}
-    assert options == {**given, "whole_slice": False, "overlap": "keep", "ask": None}
+    others = {"whole_slice": False, "overlap": "keep", "ask": None}
+    assert options == {**given, **others, "z_range": None, "inside": None}
     assert "labels.nii.gz" in result.stdout
+
+
+def test_limits_are_handed_on(run, segmented):
+    assert run(*SEGMENT, "--slices", "3-7", "--inside-boxes").exit_code == 0
+    options = segmented.seen[0][3]
+    assert (options["z_range"], options["inside"]) == ((3, 8), "boxes")
+
+
+@pytest.mark.parametrize("slices", ["7-3", "3", "a-b", "-2-4"])
+def test_slices_that_are_no_range_are_said(run, segmented, slices):
+    result = run(*SEGMENT, f"--slices={slices}")
+    assert result.exit_code == 1
+    assert "give two numbers, --slices=FIRST-LAST" in " ".join(result.stderr.split())
+    assert segmented.seen == []
 
 
 def test_without_flags_the_prompts_file_decides(run, segmented):

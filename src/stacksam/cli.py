@@ -116,6 +116,13 @@ def segment(
     device: Device = "auto",
     whole_slice: WholeSlice = False,
     overlap: Overlap = "keep",
+    slices: Annotated[
+        str | None, typer.Option(help="FIRST-LAST, both included: propagate on these only.")
+    ] = None,
+    inside_boxes: Annotated[
+        bool,
+        typer.Option("--inside-boxes", help="Keep objects inside their boxes on every slice."),
+    ] = False,
 ) -> None:
     """Segment a stack from a file of prompts, in the image's geometry."""
     with _in_a_sentence(ctx, f"{out.name} was not written."), _progress("Segmenting") as progress:
@@ -131,6 +138,8 @@ def segment(
             device=device,
             whole_slice=whole_slice,
             overlap=overlap,
+            z_range=_parse_slices(slices),
+            inside="boxes" if inside_boxes else None,
             ask=_confirmed if sys.stdin.isatty() else None,
             progress=progress,
         )
@@ -454,6 +463,16 @@ def _parse_window(text: str | None) -> str | tuple[float, float] | None:
             f"window is {text!r}; give a name or two numbers, --window=LOW,HIGH"
         ) from None
     return low, high
+
+
+def _parse_slices(text: str | None) -> tuple[int, int] | None:
+    """Read FIRST-LAST as a half-open range."""
+    if text is None:
+        return None
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise ValueError(f"slices is {text!r}; give two numbers, --slices=FIRST-LAST")
+    return int(first), int(last) + 1
 
 
 def _demo_text(figures: dict[str, Any]) -> str:

@@ -135,6 +135,25 @@ def test_three_sides_and_smoothing_are_shown_as_they_are_kept(open_bench):
     np.testing.assert_array_equal(kept, result.mask)
 
 
+def test_objects_are_kept_inside_their_box(open_bench):
+    one = open_bench()
+    draw_box(one, 1)
+    one.bench.session.move_prompt(1, yxyx=(12, 14, 32, 26))  # half of the tube
+    panel = one.dock.propagation
+    panel.more.set_open(True)
+    panel.range_check.setChecked(True)
+    panel.first_spin.setValue(4)
+    press(panel.inside_check)
+    propagate(one)
+    kept = one.bench.session.result(1).mask
+    expected = TUBES == 1
+    expected[:4] = expected[:, :, 26:] = False
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_array_equal(shown(one, 1), kept)
+    press(one.dock.commit.commit_button)
+    np.testing.assert_array_equal(one.viewer.layers["stack labels"].data == 1, kept)
+
+
 def test_cancel_keeps_what_is_there(open_bench, monkeypatch, quick_model):
     one = open_bench()
     desk = one.bench.desk
