@@ -3,7 +3,9 @@
 ``new`` is for a field that was not looked at before, ``cached`` for one that was; a click looks at
 three fields at once, a box at one. ``encode`` and ``decode`` are the network's two halves, alone.
 ``first_mask_seconds`` is in a fresh process, from an open volume to the mask of a box; importing
-torch, which is part of it, is ``import_torch_seconds``. Medians.
+torch, which is part of it, is ``import_torch_seconds``. ``first_mask_ahead_seconds`` is the same
+after 512 x 512 x 100 voxels were read from a NIfTI file while the model was loaded by `load_ahead`;
+reading took ``read_ahead_seconds``, and alone ``read_seconds``. Medians.
 
     python benchmarks/run.py interaction --json interaction.json --bars interaction.png
 """
@@ -14,8 +16,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,15 +38,15 @@ def measure(
     """
     figures: dict[str, float] = {}
     for count in (int(part) for part in threads.split(",")):
-        for task in ("first", *sides.split(",")):
-            found = _in_process(task, count, repeats if task != "first" else 3)
+        for task in (*FIRST, *sides.split(",")):
+            found = _in_process(task, count, 3 if task in FIRST else repeats)
             figures |= {f"threads_{count}_{name}": value for name, value in found.items()}
     return figures
 
 
 def _in_process(task: str, threads: int, repeats: int) -> dict[str, float]:
     """Run a task in fresh processes; a first mask can be measured once in each."""
-    runs = repeats if task == "first" else 1
+    runs = repeats if task in FIRST else 1
     command = [sys.executable, __file__, task, str(repeats)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     found = []
@@ -69,6 +73,38 @@ def first_mask() -> dict[str, float]:
         "import_torch_seconds": imported - started,
         "first_mask_seconds": ended - started,
     }
+
+
+def first_mask_ahead() -> dict[str, float]:
+    """Seconds from a volume that was just read to the first mask, the model loaded meanwhile."""
+    import stacksam
+
+    with tempfile.TemporaryDirectory(prefix="stacksam-bench-") as folder:
+        path = Path(folder) / "ct.nii.gz"
+        made = "import sys; from interaction import write_ct; write_ct(sys.argv[1])"
+        subprocess.run([sys.executable, "-c", made, path], cwd=Path(__file__).parent, check=True)
+        began = time.perf_counter()
+        loading = stacksam.load_ahead("compact", device="cpu")
+        volume = stacksam.read(path)
+        started = time.perf_counter()
+        session = stacksam.Session(volume, loading.result())
+        session.add_box(1, 1, (160, 170, 330, 350))
+        assert session.predict(1, 1).mask.any()
+        ended = time.perf_counter()
+        stacksam.read(path)
+        return {
+            "first_mask_ahead_seconds": ended - started,
+            "read_ahead_seconds": started - began,
+            "read_seconds": time.perf_counter() - ended,
+        }
+
+
+def write_ct(path: str) -> None:
+    """A compressed NIfTI file of 512 x 512 x 100 voxels, as CTs come."""
+    import stacksam
+
+    volume = stacksam.Volume(8 * _stack(512, 100).astype(np.uint16), spacing_zyx=(2.0, 0.8, 0.8))
+    stacksam.write_labels(path, volume.data, like=volume)
 
 
 def answers(side: int, repeats: int) -> dict[str, float]:
@@ -120,6 +156,9 @@ def _stack(side: int, depth: int) -> np.ndarray:
     return (rng.normal(100, 12, (depth, side, side)) + 60 * disc).clip(0, 255).astype(np.uint8)
 
 
+FIRST = {"first": first_mask, "ahead": first_mask_ahead}
+
 if __name__ == "__main__":
     task, repeats = sys.argv[1:]
-    print(json.dumps(first_mask() if task == "first" else answers(int(task), int(repeats))))
+    done = FIRST[task]() if task in FIRST else answers(int(task), int(repeats))
+    print(json.dumps(done))

@@ -204,6 +204,18 @@ def test_train_names_the_missing_config(run, tmp_path):
     assert "none.toml" in result.stderr
 
 
+def test_train_draws_its_curves(run, monkeypatch, tmp_path):
+    def train(config, progress, **limits):
+        (tmp_path / "log.jsonl").write_text('{"step": 20, "loss": 1.5, "box": 0.4}\n', "utf-8")
+        return tmp_path / "compact.safetensors"
+
+    monkeypatch.setattr("stacksam.training.loop.train", train)
+    result = run("train", tmp_path / "any.toml")
+    assert result.exit_code == 0
+    assert "curves.png" in result.stdout
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+
+
 def test_models_list_has_the_built_in_one(run):
     result = run("models", "list")
     assert result.exit_code == 0

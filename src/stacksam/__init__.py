@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stacksam.ahead import load_ahead as load_ahead
     from stacksam.core.volume import Volume as Volume
     from stacksam.io import read as read
     from stacksam.io import read_labels as read_labels
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Session": "stacksam.session",
     "Volume": "stacksam.core.volume",
+    "load_ahead": "stacksam.ahead",
     "load_model": "stacksam.sam",
     "measure_labels": "stacksam.measurement",
     "read": "stacksam.io",
@@ -33,6 +35,7 @@ __all__ = [
     "Session",
     "Volume",
     "__version__",
+    "load_ahead",
     "load_model",
     "measure_labels",
     "read",

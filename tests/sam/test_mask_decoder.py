@@ -78,3 +78,22 @@ def test_number_of_candidates():
 def test_no_prompt_tokens_at_all():
     output = build()(EMBEDDING, POSITIONS, SPARSE[:, :0], DENSE)
     assert output.masks.isfinite().all()
+
+
+@pytest.mark.parametrize("options", [PLAIN, FULL | {"quality_dim": 16}])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_inference_gives_what_training_gives(options, batch):
+    decoder, skips = build(**options), SKIPS if options else None
+    for parameter in decoder.parameters():  # heads that begin at zero say something, too
+        parameter.data = 0.2 * random(*parameter.shape, seed=parameter.numel())
+    given = (EMBEDDING, POSITIONS, SPARSE[:batch], DENSE[:batch], skips)
+    expected = decoder(*given)
+    before = [part.clone() for part in (EMBEDDING, *SKIPS)]
+    with torch.inference_mode():
+        found = decoder(*given)
+    for part, other in zip(found, expected, strict=True):
+        assert (part is None) == (other is None)
+        if part is not None:
+            assert torch.allclose(part, other, atol=1e-4, rtol=1e-4)
+    for part, kept in zip((EMBEDDING, *SKIPS), before, strict=True):
+        assert torch.equal(part, kept)

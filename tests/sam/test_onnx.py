@@ -22,7 +22,7 @@ from stacksam.sam.model import build_compact
 from stacksam.sam.onnx_export import calibration_crops, draw_maps, export_onnx
 from stacksam.sam.onnx_model import load_onnx
 from stacksam.sam.predictor import FieldPrompts, Predictor
-from stacksam.sam.prompt_encoder import CONTEXT_MAPS
+from stacksam.sam.prompt_encoder import CONTEXT_MAPS, MAP_CHANNELS
 
 pytest.importorskip("onnx", reason="needs the extra 'onnx'")
 pytest.importorskip("onnxruntime", reason="needs the extra 'onnx'")
@@ -130,8 +130,11 @@ def test_prompts_are_drawn_as_in_training():
     points, mask = prompts(network("compact"), 5, True, True)
     flag = torch.tensor([1.0])
     for masks in (mask, torch.zeros_like(mask)):
-        expected = encoder._draw_maps(*points, masks, flag)
-        torch.testing.assert_close(draw_maps(encoder, *points, masks, flag), expected)
+        found = draw_maps(encoder, *points, masks, flag)
+        drawn = encoder._draw_maps(*points, masks, flag)
+        for channel in range(MAP_CHANNELS):
+            expected = drawn.get(channel, torch.zeros_like(found[:, 0]))
+            torch.testing.assert_close(found[:, channel], expected)
 
 
 @pytest.mark.parametrize("kind", ["compact", "sam"])

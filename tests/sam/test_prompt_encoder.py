@@ -27,7 +27,10 @@ def encoder():
 def draw(encoder, coords, labels, masks=None, is_neighbour=None):
     coords = torch.tensor(coords, dtype=torch.float32).reshape(1, -1, 2)
     labels = torch.tensor(labels, dtype=torch.float32)[None]
-    return encoder._draw_maps(coords, labels, masks, is_neighbour)[0]
+    maps = torch.zeros(6, SIDE // 2, SIDE // 2)
+    for channel, drawn in encoder._draw_maps(coords, labels, masks, is_neighbour).items():
+        maps[channel] = drawn[0]
+    return maps
 
 
 def brightest(channel):
@@ -84,6 +87,25 @@ def test_maps_enter_the_dense_embedding(encoder):
 
     difference = (dense(12.0, 12.0) - dense(52.0, 12.0)).abs().sum(1)[0]
     assert difference[:4].max() > 10 * difference[6:].max()
+
+
+def test_channels_of_zeros_change_nothing(encoder):
+    """What is not drawn is not computed either."""
+    points = (
+        torch.tensor([[[12.0, 20.0]], [[30.0, 40.0]]]),
+        torch.tensor([[POSITIVE], [NEGATIVE]]),
+    )
+    earlier = torch.zeros(2, 1, 32, 32)
+    earlier[1] = 3.0
+    drawn = encoder._draw_maps(*points, earlier, torch.tensor([True, True]))
+    assert sorted(drawn) == [0, 2, 3, 4]
+    maps = torch.zeros(2, 6, 32, 32)
+    for channel, part in drawn.items():
+        maps[:, channel] = part
+    found = encoder(points, None, earlier, is_neighbour=torch.tensor([True, True]))[1]
+    assert torch.allclose(found, encoder.mask_downscaling(maps), atol=1e-5)
+    nothing = encoder(None, None, None)[1]
+    assert torch.allclose(nothing, encoder.mask_downscaling(torch.zeros_like(maps[:1])), atol=1e-5)
 
 
 def test_tokens_of_points_and_boxes(encoder):

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
+
+KEPT = 64 * 2**20
+"""Bytes at the end of the heap that stay with the process when they are freed."""
+
+LARGE = 32 * 2**20
+"""Bytes of an array from which on it lies outside of the heap; glibc comes to this by itself once
+an array of that size was freed."""
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
 
 
 def give_back_freed_memory() -> None:
@@ -17,3 +27,17 @@ def give_back_freed_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the process keep some freed memory, as long as nobody calls `give_back_freed_memory`.
+
+    A network frees and needs megabytes again and again. As glibc begins, each of them comes from
+    the system, page by page: 1,250 pages while the built-in model encodes a field, 2.4 of 26.6 ms.
+    """
+    if sys.platform.startswith("linux"):
+        option = getattr(ctypes.CDLL(None), "mallopt", None)
+        if option is not None:
+            option(M_TRIM_THRESHOLD, KEPT)
+            option(M_MMAP_THRESHOLD, LARGE)

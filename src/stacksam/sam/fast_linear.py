@@ -76,3 +76,10 @@ def add_product(x: Tensor, weight: Tensor, bias: Tensor | None, other: Tensor) -
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
     """A linear layer and its activation in one go; where `has_onednn` says so."""
     return _onednn_linear(x, weight, bias, activation)
+
+
+def dot_products(x: Tensor, y: Tensor) -> Tensor:
+    """``x @ y.transpose(1, 2)`` of (B, N, C) and (B, M, C); a single pair goes to oneDNN."""
+    if len(x) == len(y) == 1 and is_plain_inference(x) and has_onednn(x.dtype):
+        return multiply(x, y[0], None)
+    return x @ y.transpose(1, 2)

@@ -9,7 +9,7 @@ the object is there at all (as in Ravi et al. 2024), and a second look at each m
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -139,9 +139,7 @@ class MaskDecoder(nn.Module):
         src = self.output_blocks(src)
         upscaled = self._upscale(src, skips)  # (B, C / 8, 4 H, 4 W)
         mask_tokens = hs[:, 1 : 1 + self.num_mask_tokens]
-        hyper_in = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )  # (B, M, C / 8)
+        hyper_in = _side_by_side(self.output_hypernetworks_mlps, mask_tokens)  # (B, M, C / 8)
         masks = _weigh_channels(upscaled, hyper_in)
         iou, score = self.iou_prediction_head(hs[:, 0]), None
         if self.has_object_score or self.quality_head is not None:
@@ -158,17 +156,15 @@ class MaskDecoder(nn.Module):
         if not self.has_skips or skips is None:
             return self.output_upscaling(src)
         first_up, norm, act, second_up, last_act = self.output_upscaling
-        x = act(norm(first_up(src) + skips[0]))
-        x = self.refine_2x(x)
-        x = last_act(second_up(x) + skips[1])
-        return self.refine_4x(x)
+        x = self.refine_2x(act(norm(first_up(src) + skips[0])))
+        x = second_up(x)
+        x = x + skips[1] if torch.is_grad_enabled() else x.add_(skips[1])
+        return self.refine_4x(last_act(x))
 
 
 def _weigh_channels(features: Tensor, weights: Tensor) -> Tensor:
-    """Sums of (B, C, h, w) over C, weighted by (B, M, C); channels stay last in memory."""
-    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, C)
-    sums = pixels @ weights.transpose(1, 2)  # (B, h * w, M)
-    return sums.transpose(1, 2).unflatten(2, features.shape[-2:])
+    """Sums of (B, C, h, w) over C, weighted by (B, M, C)."""
+    return (weights @ features.flatten(2)).unflatten(2, features.shape[-2:])  # (B, M, h, w)
 
 
 def _inside_and_outside(features: Tensor, cells: Tensor) -> Tensor:
@@ -193,6 +189,18 @@ class MLP(nn.Module):
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         return self.layers[-1](x)
+
+
+def _side_by_side(mlps: nn.ModuleList, tokens: Tensor) -> Tensor:
+    """Each token of (B, M, C) through an MLP of its own, all of them in one product per layer."""
+    x = tokens.transpose(0, 1)  # (M, B, C)
+    layers: list[Any] = list(zip(*(mlp.layers for mlp in mlps), strict=True))
+    for number, layer in enumerate(layers, 1):
+        weights = torch.stack([part.weight for part in layer])
+        biases = torch.stack([part.bias for part in layer])[:, None]
+        x = torch.baddbmm(biases, x, weights.transpose(1, 2))
+        x = x if number == len(layers) else F.relu(x)
+    return x.transpose(0, 1)
 
 
 class SpreadBlock(nn.Module):
@@ -223,4 +231,5 @@ class RefineBlock(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.relu(self.conv(x))
+        y = F.relu(self.conv(x))
+        return x + y if torch.is_grad_enabled() else y.add_(x)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stacksam.core.freed_memory import keep_freed_memory
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.half_precision import wants_bfloat16
 from stacksam.sam.model import PromptableModel
@@ -106,6 +107,8 @@ class Predictor:
         self.name = name
         self.fingerprint = fingerprint
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         encoder = getattr(network, "image_encoder", None)
         self.dtype = _choose_dtype(dtype, self.device, encoder)
         self.has_half_weights = (

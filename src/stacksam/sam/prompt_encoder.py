@@ -7,12 +7,13 @@ network trained on little data learns positions far sooner from drawn prompts th
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stacksam.sam.fast_linear import is_plain_inference
+from stacksam.sam.fast_linear import has_onednn, is_plain_inference, multiply
 from stacksam.sam.transformer import LayerNorm2d
 
 PADDING, NEGATIVE, POSITIVE, BOX_START, BOX_END = -1, 0, 1, 2, 3
@@ -152,9 +153,9 @@ class PromptEncoder(nn.Module):
         sparse = self._embed_points(coords, labels)
         if self.has_prompt_maps:
             maps = self._draw_maps(coords, labels, masks, is_neighbour)
-            if self.num_context_maps:
-                maps = torch.cat([maps, self._context_or_zeros(context, maps)], 1)
-            return sparse, self.mask_downscaling(maps.to(self.no_mask_embed.weight.dtype))
+            if context is not None and self.num_context_maps:
+                maps |= {MAP_CHANNELS + i: part for i, part in enumerate(context.unbind(1))}
+            return sparse, self._downscale(maps, len(coords))
         if masks is not None:
             return sparse, self.mask_downscaling(masks)
         dense = self.no_mask_embed.weight.reshape(1, -1, 1, 1)
@@ -187,17 +188,25 @@ class PromptEncoder(nn.Module):
         height, width = self.input_image_size
         centers = (coords + 0.5) / coords.new_tensor([width, height])  # pixel centres
         position = self.pe_layer(centers)
-        embedded = torch.where((labels == PADDING)[..., None], torch.zeros_like(position), position)
-        embedded = embedded + (labels == PADDING)[..., None] * self.not_a_point_embed.weight
-        for value, embedding in enumerate(self.point_embeddings):
-            weight = embedding.get_parameter("weight")
-            embedded = embedded + (labels == value)[..., None] * weight
-        return embedded
+        kinds = (self.not_a_point_embed, *self.point_embeddings)  # from PADDING to BOX_END
+        kind = torch.cat([embedding.get_parameter("weight") for embedding in kinds])
+        is_point = (labels != PADDING)[..., None]
+        return kind[(labels - PADDING).long()] + position * is_point
 
-    def _context_or_zeros(self, context: Tensor | None, maps: Tensor) -> Tensor:
-        if context is not None:
-            return context.to(maps.dtype)
-        return maps.new_zeros(len(maps), self.num_context_maps, *self.mask_input_size)
+    def _downscale(self, maps: dict[int, Tensor], batch: int) -> Tensor:
+        """The mask branch, without computing what channels of zeros would add."""
+        layers: list[Any] = list(self.mask_downscaling)
+        first, last = layers[0], layers[-1]
+        if not maps:
+            maps = {0: first.weight.new_zeros(batch, *self.mask_input_size)}
+        drawn = torch.stack([channel.to(first.weight.dtype) for channel in maps.values()], 1)
+        x = F.conv2d(drawn, first.weight[:, list(maps)], first.bias, first.stride)
+        for layer in layers[1:-1]:
+            x = layer(x)
+        if is_plain_inference(x) and has_onednn(x.dtype):  # a 1 x 1 convolution is a product
+            y = multiply(x.permute(0, 2, 3, 1), last.weight.flatten(1), last.bias)
+            return y.permute(0, 3, 1, 2)
+        return last(x)
 
     def _draw_maps(
         self,
@@ -205,16 +214,16 @@ class PromptEncoder(nn.Module):
         labels: Tensor,
         masks: Tensor | None,
         is_neighbour: Tensor | None,
-    ) -> Tensor:
-        """Prompts as (B, MAP_CHANNELS, 4 H, 4 W) maps."""
-        batch, (height, width) = len(coords), self.mask_input_size
-        maps = torch.zeros(batch, MAP_CHANNELS, height, width, device=coords.device)
+    ) -> dict[int, Tensor]:
+        """Prompts as maps of shape (B, 4 H, 4 W), by channel; what is left out is zero."""
+        (height, width), maps = self.mask_input_size, {}
         if masks is not None:
-            flag = maps.new_zeros(batch) if is_neighbour is None else is_neighbour.to(maps.dtype)
-            known = (masks.flatten(1) != 0).any(1).to(maps.dtype)
-            maps[:, 0] = masks[:, 0].float().clamp(-16, 16) / LOGIT_SCALE
-            maps[:, 1] = (known * (1 - flag))[:, None, None]
-            maps[:, 2] = (known * flag)[:, None, None]
+            known = masks.flatten(1).any(1)
+            flag = torch.zeros_like(known) if is_neighbour is None else is_neighbour.bool()
+            maps[0] = masks[:, 0].float().clamp(-16, 16) / LOGIT_SCALE
+            for channel, is_set in ((1, known & ~flag), (2, known & flag)):
+                if is_set.any():
+                    maps[channel] = is_set[:, None, None].float().expand(-1, height, width)
         scale = coords.new_tensor(
             [width / self.input_image_size[1], height / self.input_image_size[0]]
         )
@@ -228,15 +237,14 @@ class PromptEncoder(nn.Module):
         for channel, value in ((3, POSITIVE), (4, NEGATIVE)):
             chosen = (labels == value).to(near_x.dtype)[..., None]
             if chosen.any():
-                maps[:, channel] = torch.einsum("bnh,bnw->bhw", near_y * chosen, near_x).clamp(
-                    max=1
-                )
+                maps[channel] = ((near_y * chosen).transpose(1, 2) @ near_x).clamp(max=1)
         for index in (labels == BOX_START).any(0).nonzero().flatten().tolist():
-            is_box = (labels[:, index] == BOX_START).to(maps.dtype)[:, None]
+            is_box = (labels[:, index] == BOX_START).to(coords.dtype)[:, None]
             start, end = grid_xy[:, index], grid_xy[:, index + 1]  # the end follows its start
             in_x = _soft_interval(xs, start[:, :1], end[:, :1]) * is_box
             in_y = _soft_interval(ys, start[:, 1:], end[:, 1:])
-            maps[:, 5] = torch.maximum(maps[:, 5], in_y[:, :, None] * in_x[:, None, :])
+            box = in_y[:, :, None] * in_x[:, None, :]
+            maps[5] = torch.maximum(maps[5], box) if 5 in maps else box
         return maps
 
 
