@@ -204,16 +204,39 @@ def test_train_names_the_missing_config(run, tmp_path):
     assert "none.toml" in result.stderr
 
 
-def test_train_draws_its_curves(run, monkeypatch, tmp_path):
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Limits of the calls of `train`."""
+    seen = []
+
     def train(config, progress, **limits):
+        seen.append(limits)
         (tmp_path / "log.jsonl").write_text('{"step": 20, "loss": 1.5, "box": 0.4}\n', "utf-8")
         return tmp_path / "compact.safetensors"
 
     monkeypatch.setattr("stacksam.training.loop.train", train)
+    return seen
+
+
+def test_train_draws_its_curves(run, trained, tmp_path):
     result = run("train", tmp_path / "any.toml")
     assert result.exit_code == 0
     assert "curves.png" in result.stdout
     assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert trained == [{"steps": None, "minutes": None}]
+
+
+def test_train_can_be_limited(run, trained, tmp_path):
+    run("train", tmp_path / "any.toml", "--steps", 40, "--minutes", 1.5)
+    assert trained == [{"steps": 40, "minutes": 1.5}]
+
+
+def test_train_needs_nothing_that_draws(run, trained, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "stacksam.evaluation.training_curves", None)
+    result = run("train", tmp_path / "any.toml")
+    assert result.exit_code == 0
+    assert "curves.png is left out" in result.stdout
+    assert "Wrote" in result.stdout
 
 
 def test_models_list_has_the_built_in_one(run):

@@ -291,13 +291,17 @@ def train(
     """Train the compact model; a run that was stopped goes on where its last checkpoint is."""
     kept = "The last checkpoint is kept; the same command goes on from it."
     with _in_a_sentence(ctx, kept):
-        from stacksam.evaluation.training_curves import training_picture
         from stacksam.training.loop import train as run
 
         weights = run(config, steps=steps, minutes=minutes, progress=typer.echo)
-        picture = weights.with_name("curves.png")
-        training_picture(weights.with_name("log.jsonl")).save(picture)
-        typer.echo(f"Wrote {weights} and {picture.name}")
+        typer.echo(f"Wrote {weights}")
+        try:
+            from stacksam.evaluation.training_curves import training_picture
+        except ImportError as error:  # a bare machine with a GPU
+            typer.echo(f"curves.png is left out ({error}); draw it where {weights.name} goes")
+            return
+        training_picture(weights.with_name("log.jsonl")).save(weights.with_name("curves.png"))
+        typer.echo("Wrote curves.png beside it")
 
 
 @app.command()
