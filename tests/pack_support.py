@@ -7,6 +7,9 @@ import numpy as np
 from models import disc
 from stacksam.training.packs import PackedItem
 
+SIZE = 64
+"""Of the samples drawn from the items here."""
+
 FILES = {
     "microscopy/cells/images/a.png": "train",
     "microscopy/cells/images/b.png": "val",

@@ -78,6 +78,7 @@ def act(session, step):
         "clean": lambda: session.set_clean_up(object_id, CleanUp(min_size=z, smooth=number)),
         "propagate": lambda: session.propagate(object_id),
         "range": lambda: session.propagate(object_id, z_range=(z, z + 3)),
+        "inside": lambda: session.propagate(object_id, inside="boxes"),
         "fill": lambda: session.fill_between(object_id),
         "commit": lambda: session.commit(object_id, overwrite=bool(number % 2)),
         "delete": lambda: session.remove_object(object_id),
@@ -86,7 +87,7 @@ def act(session, step):
 
 KINDS = (
     "box point negative scribble mask window new import propagate-all move remove-prompt choose "
-    "clear rename lock color clean propagate range fill commit delete undo redo"
+    "clear rename lock color clean propagate range inside fill commit delete undo redo"
 )
 steps = st.lists(
     st.tuples(

@@ -61,6 +61,7 @@ def test_unknown_names_list_the_known_ones(run, capsys):
     [
         "encoder",
         "half",
+        "int8",
         "interaction",
         "memory",
         "reference",

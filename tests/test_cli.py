@@ -65,8 +65,23 @@ def test_segment_hands_on_what_was_given(run, segmented, flag, window):
     assert (image, prompts, out) == (Path("ct.nii.gz"), Path("p.json"), Path("labels.nii.gz"))
     del options["progress"]
     given = {"window": window, "axis": 1, "device": "cpu", "model": "other"}
-    assert options == {**given, "whole_slice": False, "overlap": "keep", "ask": None}
+    others = {"whole_slice": False, "overlap": "keep", "ask": None}
+    assert options == {**given, **others, "z_range": None, "inside": None}
     assert "labels.nii.gz" in result.stdout
+
+
+def test_limits_are_handed_on(run, segmented):
+    assert run(*SEGMENT, "--slices", "3-7", "--inside-boxes").exit_code == 0
+    options = segmented.seen[0][3]
+    assert (options["z_range"], options["inside"]) == ((3, 8), "boxes")
+
+
+@pytest.mark.parametrize("slices", ["7-3", "3", "a-b", "-2-4"])
+def test_slices_that_are_no_range_are_said(run, segmented, slices):
+    result = run(*SEGMENT, f"--slices={slices}")
+    assert result.exit_code == 1
+    assert "give two numbers, --slices=FIRST-LAST" in " ".join(result.stderr.split())
+    assert segmented.seen == []
 
 
 def test_without_flags_the_prompts_file_decides(run, segmented):
@@ -189,16 +204,39 @@ def test_train_names_the_missing_config(run, tmp_path):
     assert "none.toml" in result.stderr
 
 
-def test_train_draws_its_curves(run, monkeypatch, tmp_path):
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Limits of the calls of `train`."""
+    seen = []
+
     def train(config, progress, **limits):
+        seen.append(limits)
         (tmp_path / "log.jsonl").write_text('{"step": 20, "loss": 1.5, "box": 0.4}\n', "utf-8")
         return tmp_path / "compact.safetensors"
 
     monkeypatch.setattr("stacksam.training.loop.train", train)
+    return seen
+
+
+def test_train_draws_its_curves(run, trained, tmp_path):
     result = run("train", tmp_path / "any.toml")
     assert result.exit_code == 0
     assert "curves.png" in result.stdout
     assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert trained == [{"steps": None, "minutes": None}]
+
+
+def test_train_can_be_limited(run, trained, tmp_path):
+    run("train", tmp_path / "any.toml", "--steps", 40, "--minutes", 1.5)
+    assert trained == [{"steps": 40, "minutes": 1.5}]
+
+
+def test_train_needs_nothing_that_draws(run, trained, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "stacksam.evaluation.training_curves", None)
+    result = run("train", tmp_path / "any.toml")
+    assert result.exit_code == 0
+    assert "curves.png is left out" in result.stdout
+    assert "Wrote" in result.stdout
 
 
 def test_models_list_has_the_built_in_one(run):

@@ -116,6 +116,13 @@ def segment(
     device: Device = "auto",
     whole_slice: WholeSlice = False,
     overlap: Overlap = "keep",
+    slices: Annotated[
+        str | None, typer.Option(help="FIRST-LAST, both included: propagate on these only.")
+    ] = None,
+    inside_boxes: Annotated[
+        bool,
+        typer.Option("--inside-boxes", help="Keep objects inside their boxes on every slice."),
+    ] = False,
 ) -> None:
     """Segment a stack from a file of prompts, in the image's geometry."""
     with _in_a_sentence(ctx, f"{out.name} was not written."), _progress("Segmenting") as progress:
@@ -131,6 +138,8 @@ def segment(
             device=device,
             whole_slice=whole_slice,
             overlap=overlap,
+            z_range=_parse_slices(slices),
+            inside="boxes" if inside_boxes else None,
             ask=_confirmed if sys.stdin.isatty() else None,
             progress=progress,
         )
@@ -282,13 +291,17 @@ def train(
     """Train the compact model; a run that was stopped goes on where its last checkpoint is."""
     kept = "The last checkpoint is kept; the same command goes on from it."
     with _in_a_sentence(ctx, kept):
-        from stacksam.evaluation.training_curves import training_picture
         from stacksam.training.loop import train as run
 
         weights = run(config, steps=steps, minutes=minutes, progress=typer.echo)
-        picture = weights.with_name("curves.png")
-        training_picture(weights.with_name("log.jsonl")).save(picture)
-        typer.echo(f"Wrote {weights} and {picture.name}")
+        typer.echo(f"Wrote {weights}")
+        try:
+            from stacksam.evaluation.training_curves import training_picture
+        except ImportError as error:  # a bare machine with a GPU
+            typer.echo(f"curves.png is left out ({error}); draw it where {weights.name} goes")
+            return
+        training_picture(weights.with_name("log.jsonl")).save(weights.with_name("curves.png"))
+        typer.echo("Wrote curves.png beside it")
 
 
 @app.command()
@@ -457,6 +470,16 @@ def _parse_window(text: str | None) -> str | tuple[float, float] | None:
             f"window is {text!r}; give a name or two numbers, --window=LOW,HIGH"
         ) from None
     return low, high
+
+
+def _parse_slices(text: str | None) -> tuple[int, int] | None:
+    """Read FIRST-LAST as a half-open range."""
+    if text is None:
+        return None
+    first, dash, last = text.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise ValueError(f"slices is {text!r}; give two numbers, --slices=FIRST-LAST")
+    return int(first), int(last) + 1
 
 
 def _demo_text(figures: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ from qtpy.QtCore import Qt
 
 import stacksam
 from hand import press
+from stacksam.widgets.amounts import volume_text
+from stacksam.widgets.object_table import Column
 
 TUBES = two_tubes()
 BOXES = {1: (11, 13, 33, 35), 2: (34, 42, 54, 62)}  # around both tubes, from pixel to pixel
@@ -133,6 +135,42 @@ def test_three_sides_and_smoothing_are_shown_as_they_are_kept(open_bench):
     fresh.add_box(1, box.index, box.yxyx)
     result = fresh.propagate(1, consensus=True, smooth=1.0)
     np.testing.assert_array_equal(kept, result.mask)
+
+
+def test_the_list_tells_slices_and_volume_from_the_propagation_on(open_bench):
+    one = open_bench(scale=(2.0, 0.5, 0.5), units=("mm",) * 3)
+    table = one.dock.objects.table
+
+    def row():
+        return [table.index(0, column).data() for column in (Column.SLICES, Column.SIZE)]
+
+    draw_box(one, 1)
+    assert row() == ["", ""]
+    propagate(one)
+    known = ["7", volume_text(0.5 * np.count_nonzero(TUBES == 1))]
+    one.wait(lambda: row() == known)
+    press(one.dock.commit.commit_button)
+    one.settle()
+    assert row() == known
+
+
+def test_objects_are_kept_inside_their_box(open_bench):
+    one = open_bench()
+    draw_box(one, 1)
+    one.bench.session.move_prompt(1, yxyx=(12, 14, 32, 26))  # half of the tube
+    panel = one.dock.propagation
+    panel.more.set_open(True)
+    panel.range_check.setChecked(True)
+    panel.first_spin.setValue(4)
+    press(panel.inside_check)
+    propagate(one)
+    kept = one.bench.session.result(1).mask
+    expected = TUBES == 1
+    expected[:4] = expected[:, :, 26:] = False
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_array_equal(shown(one, 1), kept)
+    press(one.dock.commit.commit_button)
+    np.testing.assert_array_equal(one.viewer.layers["stack labels"].data == 1, kept)
 
 
 def test_cancel_keeps_what_is_there(open_bench, monkeypatch, quick_model):

@@ -80,6 +80,20 @@ def test_earlier_objects_win(folder, image, model):
     assert set(np.unique(labels)) == {0, 1}
 
 
+def test_objects_stay_on_their_slices_and_inside_their_boxes(folder, image, model):
+    small = [{"id": 4, "prompts": [{"kind": "box", "index": 6, "yxyx": [12, 14, 32, 26]}]}]
+    labels = segment_file(
+        image,
+        write_prompts(folder, small),
+        folder / "x.nii.gz",
+        model=model,
+        z_range=(5, 8),
+        inside="boxes",
+    )
+    assert np.flatnonzero(labels.any((1, 2))).tolist() == [5, 6, 7]
+    assert np.flatnonzero(labels.any((0, 1))).max() == 25
+
+
 def test_axis_of_the_first_prompt(folder, image, truth, model):
     across = [{"id": 1, "prompts": [{"kind": "point", "axis": 1, "zyx": [6, 22, 24]}]}]
     labels = segment_file(image, write_prompts(folder, across), folder / "x.nii.gz", model=model)

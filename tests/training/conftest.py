@@ -4,7 +4,8 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
-from pack_support import FILES, cells, items_of, organs, write_split
+from pack_support import FILES, SIZE, cells, items_of, organs, write_split
+from stacksam.training.datasets import SampleSource
 
 
 @pytest.fixture
@@ -33,3 +34,18 @@ def data(tmp_path):
         tifffile.imwrite(masks / f"{stem}.tif", labels, metadata=axes)
     write_split(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def source():
+    return SampleSource(items_of("train", 0), input_size=SIZE, objects_per_image=2)
+
+
+@pytest.fixture(scope="session")
+def samples(source):
+    return [source.draw((0, seed)) for seed in range(250)]
+
+
+@pytest.fixture(scope="session")
+def objects(samples):
+    return [o for sample in samples for o in sample.objects]

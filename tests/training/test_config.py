@@ -45,6 +45,20 @@ def test_shipped_configuration_is_valid():
     assert config.data.folder.name == "data"
 
 
+def test_the_configuration_for_a_gpu_differs_in_where_it_trains_only():
+    folder = Path(__file__).resolve().parents[2] / "configs"
+    plain, gpu = (load_config(folder / f"{name}.toml").to_dict() for name in ("compact", "gpu"))
+    differing = {
+        key
+        for table in ("data", "train", "model")
+        for key in gpu[table]
+        if gpu[table][key] != plain[table][key]
+    }
+    assert differing == {"pack", "pack_mib", "run_folder", "device", "workers"}
+    assert gpu["data"]["pack_mib"] == 40
+    assert gpu["train"]["device"] == "cuda"
+
+
 def test_description_is_json_without_folders(tmp_path):
     text = json.dumps(load_config(write(tmp_path, TEXT)).to_dict())
     assert "daten" in json.loads(text)["data"]["folder"]

@@ -16,9 +16,10 @@ from stacksam.sam.checkpoints import load_compact, save_compact
 from stacksam.sam.model import build_compact
 from stacksam.sam.prompt_encoder import PADDING
 from stacksam.training.config import TrainConfig, load_config
-from stacksam.training.datasets import KINDS, SampleSource, collate
+from stacksam.training.datasets import SampleSource, collate
 from stacksam.training.loop import Trainer, learning_rate, play_rounds, train
 from stacksam.training.packs import read_pack, write_pack
+from stacksam.training.sample_prompts import KINDS
 
 
 @pytest.fixture(autouse=True)

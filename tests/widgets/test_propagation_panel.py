@@ -58,6 +58,26 @@ def test_direction_range_and_sensitivity(panel, qtbot, session):
     assert asked == [Request("up", None, (2, 10), False, 1.0)]
 
 
+def test_keeping_inside_boxes_needs_a_box(panel, qtbot, session):
+    session.add_point(1, (5, 22, 24))
+    panel.more.set_open(True)
+    assert not panel.inside_check.isEnabled()
+    assert "Draw a box" in panel.inside_check.toolTip()
+    mark(session)
+    assert panel.inside_check.isEnabled()
+    asked = record(panel.propagate_asked)
+    qtbot.keyClick(panel.inside_check, Qt.Key.Key_Space)
+    click(qtbot, panel.run_button)
+    click(qtbot, panel.up_button)
+    assert asked == [Request(inside_boxes=True), Request("up", 1, inside_boxes=True)]
+    session.active_object = session.new_object()
+    session.add_point(2, (5, 22, 24))
+    assert not panel.inside_check.isEnabled()
+    assert not panel.request().inside_boxes
+    panel.all_check.setChecked(True)
+    assert panel.inside_check.isEnabled()
+
+
 def test_three_sides_and_smoothing(panel, qtbot, session):
     mark(session)
     asked = record(panel.propagate_asked)

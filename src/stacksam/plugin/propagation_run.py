@@ -72,7 +72,12 @@ class PropagationRun:
             self._goal = min(max(view.index + step, 0), last)
         finish = Finish(request.consensus, request.smooth)
         job = desk.session.propagation_job(
-            ids, view.axis, z_range, sensitivity=request.sensitivity, finish=finish
+            ids,
+            view.axis,
+            z_range,
+            sensitivity=request.sensitivity,
+            finish=finish,
+            inside="boxes" if request.inside_boxes else None,
         )
         self._job, self._cancel, self._done, self._reported = job, Event(), 0, 0.0
         self._then = then

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from threading import Event
 
+from stacksam.core.masks import Box
 from stacksam.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -23,6 +24,7 @@ from stacksam.core.prompts import (
     ScribblePrompt,
 )
 from stacksam.propagation.between import Interval, fuse
+from stacksam.propagation.box_limit import confine
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
@@ -67,6 +69,8 @@ class Plan:
         Slices that may be computed.
     sensitivity : float in [0, 1]
         How readily a front goes on; 0.5 is what was chosen on train and val.
+    box : (y0, x0, y1, x1) or None
+        Pixels beyond which nothing is handed on, the same on every slice.
     """
 
     axis: int
@@ -76,6 +80,7 @@ class Plan:
     start: int
     stop: int
     sensitivity: float = 0.5
+    box: Box | None = None
 
 
 def make_plan(
@@ -164,7 +169,7 @@ def run_plan(
     for index in sorted(plan.corrections.keys() - seen):  # no front came here
         if index in seen or _is_set(cancel) or not _has_positive(plan.corrections[index]):
             continue
-        alone = predictor.from_prompts(plan.axis, index, plan.corrections[index])
+        alone = _predict(predictor, plan, index, plan.corrections[index])
         fronts = (
             _front(predictor, plan, alone, index, step, _next_of(seen, index, step), cancel)
             for step in (1, -1)
@@ -195,12 +200,12 @@ def run_slice(
         None where the object does not get to, and after cancel.
     """
     if index in plan.keyframes:
-        return predictor.from_prompts(plan.axis, index, plan.keyframes[index])
+        return _predict(predictor, plan, index, plan.keyframes[index])
     if has_memory(predictor):  # what a slice shows depends on all that were seen before it
         return dict(run_memory_plan(predictor, plan, cancel)).get(index)
     low, high = (_next_of(plan.keyframes, index, step) for step in (-1, 1))
     known = {
-        edge: predictor.from_prompts(plan.axis, edge, plan.keyframes[edge])
+        edge: _predict(predictor, plan, edge, plan.keyframes[edge])
         for edge in (low, high)
         if edge is not None
     }
@@ -224,7 +229,7 @@ def run_slice(
         return fuse(arrived[0], arrived[1], (high - index) / (high - low))
     alone = plan.corrections.get(index, ())
     if not arrived and _has_positive(alone):
-        return predictor.from_prompts(plan.axis, index, alone)
+        return _predict(predictor, plan, index, alone)
     return arrived[0] if arrived else None
 
 
@@ -236,7 +241,7 @@ def _from_keyframes(
     for index, prompts in plan.keyframes.items():
         if _is_set(cancel):
             return
-        known[index] = predictor.from_prompts(plan.axis, index, prompts)
+        known[index] = _predict(predictor, plan, index, prompts)
         yield index, known[index]
     indices = list(known)
     for low, high in pairwise(indices):
@@ -281,7 +286,18 @@ def _front(
 def _continue(
     predictor: SlicePredictor, plan: Plan, neighbour: SlicePrediction, index: int
 ) -> SlicePrediction:
-    return predictor.from_prompts(plan.axis, index, plan.corrections.get(index, ()), neighbour)
+    return _predict(predictor, plan, index, plan.corrections.get(index, ()), neighbour)
+
+
+def _predict(
+    predictor: SlicePredictor,
+    plan: Plan,
+    index: int,
+    prompts: tuple[Prompt, ...],
+    neighbour: SlicePrediction | None = None,
+) -> SlicePrediction:
+    found = predictor.from_prompts(plan.axis, index, prompts, neighbour)
+    return found if plan.box is None else confine(found, plan.box)
 
 
 def _goes_on(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 
 from stacksam.core.cleanup import CleanUp
+from stacksam.core.masks import Box
 from stacksam.core.prompts import Prompt, PromptSet
 from stacksam.propagation import (
     Plan,
@@ -25,6 +26,7 @@ from stacksam.propagation import (
     share_out,
     smooth_stack,
 )
+from stacksam.propagation.box_limit import cut
 from stacksam.session.results import PropagationResult
 
 ZRange = tuple[int, int]
@@ -159,6 +161,7 @@ def propagation_job(
     sensitivity: float = 0.5,
     clean_up: Mapping[int, CleanUp | None] | None = None,
     finish: Finish | None = None,
+    boxes: Mapping[int, Box] | None = None,
 ) -> PropagationJob:
     """Make a job for several objects.
 
@@ -171,16 +174,19 @@ def propagation_job(
         See `make_plan`.
     clean_up : mapping of object id to CleanUp or None, optional
     finish : Finish, optional
+    boxes : mapping of object id to (y0, x0, y1, x1), optional
+        Pixels that an object is kept in on every slice; see `box_limits`.
 
     Raises
     ------
     ValueError
         If an object has nothing along this axis that says where it is.
     """
-    count, settings = predictor.volume.n_slices(axis), clean_up or {}
+    count, settings, limits = predictor.volume.n_slices(axis), clean_up or {}, boxes or {}
     tasks = {}
     for object_id, given in prompts.items():
         plan = make_plan(given, object_id, axis, count, z_range, sensitivity)
+        plan = replace(plan, box=limits.get(object_id))
         tasks[object_id] = PropagationTask(given, plan, settings.get(object_id))
     return PropagationJob(tasks, axis, z_range, sensitivity, predictor, finish or Finish())
 
@@ -245,6 +251,10 @@ class PropagationJob:
             before = self.predictor.decoded
             for index, prediction in run_plan(self.predictor, task.plan, cancel):
                 found = SliceMask.from_prediction(prediction)
+                if task.plan.box is not None:
+                    found = cut(found, task.plan.box)
+                    if found.is_empty and index not in task.plan.keyframes:
+                        continue
                 self._found.append((object_id, index, found))
                 self._decoded[object_id] = self.predictor.decoded - before
                 yield object_id, index, found.cleaned(task.clean_up, spacing)
@@ -270,6 +280,10 @@ class PropagationJob:
             kept = plan.keyframes.keys() | plan.corrections.keys()
             spacing = self.predictor.volume.spacing_zyx
             after = smooth_stack(after, self.axis, self.finish.smooth, kept, spacing)
+        if plan.box is not None:
+            limited = {index: cut(found, plan.box) for index, found in after.items()}
+            keyframes = plan.keyframes
+            after = {i: f for i, f in limited.items() if i in keyframes or not f.is_empty}
         others = [found for found in self._found if found[0] != object_id]
         self._found[:] = others + [(object_id, index, found) for index, found in after.items()]
         gone = {i: replace(before[i], box=None, packed=b"") for i in before.keys() - after.keys()}

@@ -155,8 +155,15 @@ def _propagate(session: Session, how: dict[str, Any]) -> None:
     }
     z_range = None if how["z_range"] is None else (how["z_range"][0], how["z_range"][1])
     finish = Finish(how.get("consensus", False), how.get("smooth", 0.0))
+    boxes = {int(i): tuple(box) for i, box in how.get("boxes", {}).items()}
     job = propagation_job(
-        session.predictor, prompts, how["axis"], z_range, how["sensitivity"], finish=finish
+        session.predictor,
+        prompts,
+        how["axis"],
+        z_range,
+        how["sensitivity"],
+        finish=finish,
+        boxes=boxes,
     )
     job.run_all()
     job.keep({int(i): set(indices) for i, indices in how["found"].items()})

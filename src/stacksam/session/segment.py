@@ -10,6 +10,7 @@ import numpy as np
 
 from stacksam.core.windows import WindowSpec
 from stacksam.sam import Predictor
+from stacksam.session.box_limits import Inside
 from stacksam.session.protection import OverlapError, Policy
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def segment_file(
     device: str = "auto",
     whole_slice: bool = False,
     overlap: Policy = "keep",
+    z_range: tuple[int, int] | None = None,
+    inside: Inside = None,
     ask: Callable[[str], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
@@ -49,6 +52,8 @@ def segment_file(
         See `stacksam.load_model`, as `device`.
     overlap : {"keep", "overwrite", "ask"}
         What becomes of the voxels of an earlier object that a later one covers.
+    z_range, inside : optional
+        Limits of the propagation, see `Session.propagation_job`.
     ask : callable, optional
         For ``ask``: called with what is the case, True lets the later object have them.
     progress : callable, optional
@@ -81,7 +86,8 @@ def segment_file(
     total = sum(len(ids) * volume.n_slices(used) for used, ids in along.items())
     done = 0
     for used, ids in along.items():
-        session.propagate(ids, used, progress=_shifted(progress, done, total))
+        shown = _shifted(progress, done, total)
+        session.propagate(ids, used, z_range, shown, inside=inside)
         done += len(ids) * volume.n_slices(used)
     for object_id in given.prompts.object_ids:
         _commit(session, object_id, overlap, ask)

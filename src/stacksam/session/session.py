@@ -17,6 +17,7 @@ from stacksam.core.windows import WindowSpec
 from stacksam.propagation import make_plan, says_where
 from stacksam.sam import Predictor
 from stacksam.session import edits
+from stacksam.session.box_limits import Inside, box_limits
 from stacksam.session.filling import fill_plan
 from stacksam.session.jobs import Finish, PropagationJob, ZRange, propagation_job
 from stacksam.session.lines import now
@@ -77,6 +78,7 @@ class Session(SliceWork):
         z_range: ZRange | None = None,
         sensitivity: float = 0.5,
         finish: Finish | None = None,
+        inside: Inside = None,
     ) -> PropagationJob:
         """What has to be computed to carry objects through the stack; see `accept_propagation`.
 
@@ -91,18 +93,22 @@ class Session(SliceWork):
             How readily an object is taken to go on; 0.5 is what was measured to be best.
         finish : Finish, optional
             What is done to each whole object at the end.
+        inside : "boxes" or (y0, x0, y1, x1), optional
+            Keep objects in a box on every slice: with ``boxes`` each in the smallest one around
+            the boxes drawn for it along the axis. Masks that the user gave stay as they are.
 
         Raises
         ------
         ValueError
-            If an object has nothing along this axis that says where it is.
+            If an object has nothing along this axis that says where it is, or there is no box.
         """
         ids = list(object_ids) if isinstance(object_ids, Iterable) else [object_ids]
         settings = {int(i): self._object(i).clean_up for i in ids}
         prompts = {i: self._state.prompts.for_object(i) for i in settings}
         axis = check_axis(axis)
+        boxes = box_limits(prompts, axis, self.volume.plane_shape(axis), inside)
         return propagation_job(
-            self.predictor, prompts, axis, z_range, sensitivity, settings, finish
+            self.predictor, prompts, axis, z_range, sensitivity, settings, finish, boxes
         )
 
     def accept_propagation(self, job: PropagationJob) -> dict[int, PropagationResult]:
@@ -158,6 +164,7 @@ class Session(SliceWork):
         sensitivity: float = 0.5,
         consensus: bool = False,
         smooth: float = 0.0,
+        inside: Inside = None,
     ) -> Any:
         """Carry an object, or several, through the stack.
 
@@ -165,7 +172,7 @@ class Session(SliceWork):
         ----------
         object_id : int or several ints
             Objects of one call share out the pixels that more than one of them claims.
-        axis, z_range, sensitivity
+        axis, z_range, sensitivity, inside
             See `propagation_job`.
         progress : callable, optional
             Called with (slices done, slices at most).
@@ -185,7 +192,7 @@ class Session(SliceWork):
             If an object has nothing along this axis that says where it is.
         """
         finish = Finish(consensus, smooth)
-        job = self.propagation_job(object_id, axis, z_range, sensitivity, finish)
+        job = self.propagation_job(object_id, axis, z_range, sensitivity, finish, inside)
         job.run_all(progress, cancel)
         accepted = self.accept_propagation(job)
         results = {i: accepted.get(i) or job.empty_result(i) for i in job.object_ids}
@@ -407,6 +414,7 @@ def _how_to_propagate(
         "sensitivity": job.sensitivity,
         "consensus": job.finish.consensus,
         "smooth": job.finish.smooth,
+        "boxes": {str(i): t.plan.box for i, t in job.tasks.items() if t.plan.box is not None},
         "found": {
             str(i): sorted(found[i].slices) if i in found else []
             for i in job.object_ids

@@ -6,96 +6,37 @@ anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from stacksam.core.fields import Field, crop_image, crop_labels, field_around
+from stacksam.core.fields import crop_image, crop_labels
 from stacksam.core.masks import box_of, components, largest_component
-from stacksam.core.simulated_prompts import box_around, click_on
+from stacksam.core.simulated_prompts import click_on
 from stacksam.core.windows import Window, apply_window
-from stacksam.propagation.appearance import Appearance, context_maps
-from stacksam.sam.prompt_encoder import (
-    BOX_END,
-    BOX_START,
-    CONTEXT_MAPS,
-    NEGATIVE,
-    PADDING,
-    POSITIVE,
-)
+from stacksam.sam.prompt_encoder import CONTEXT_MAPS, PADDING
 from stacksam.training.augmentation import (
-    as_neighbour_logits,
     change_contrast,
     choose_ct_window,
-    deform,
     flip_and_turn,
     mix_colours,
-    spoil,
 )
 from stacksam.training.packs import PackedItem
-
-SMALLEST_OBJECT = 25
-"""Pixels below which an object of the source is not prompted."""
-
-KINDS = ("box", "click", "clicks", "scribble", "neighbour")
-KIND_SHARES = (0.32, 0.34, 0.07, 0.05, 0.22)
+from stacksam.training.sample_prompts import (
+    KINDS,
+    SMALLEST_OBJECT,
+    PromptedObject,
+    clicked_object,
+    draw_prompt,
+)
+from stacksam.training.views import choose_view, click_view, mark_click
 
 SEQUENCE_SHARE = 0.8
 """Of two slices drawn together: the model's own mask of the first is handed to the second."""
 
-STALE_SHARE = 0.35
-"""Of the masks of neighbouring slices: of a slice further back, as a front that lags hands on."""
-
-SPOILED_SHARE = 0.3
-"""Of the masks of neighbouring slices: with mistakes, as a model may hand them on."""
-
 CLICK_VIEW_SHARE = 0.25
 """Of single slices: seen from around a click, as the first click on an object is answered."""
-
-TIGHT_BOXES, SLOPPY_BOXES = 0.55, 0.27
-"""Shares of boxes that touch the object, and of ones a little off; the rest is drawn loosely."""
-
-NEGATIVE_NEIGHBOURS_SHARE = 0.15
-"""Of boxes and of masks of neighbouring slices: with other objects marked as such."""
-
-COMPLETE_LABELS = (
-    "dsb2018_nuclei",
-    "axondeepseg_sem_axon",
-    "axondeepseg_sem_fibre",
-    "usiigaci_phase",
-    "synthetic_images",
-)
-"""2D sets in which what is not labelled is surely no object."""
-
-
-@dataclass
-class PromptedObject:
-    """One object of a sample.
-
-    Attributes
-    ----------
-    truth : ndarray of shape (S / 2, S / 2), float32
-        Share of each cell that belongs to the object; all zero where it is absent.
-    points_xy : list of (x, y) in input pixels
-    labels : list of int
-        As in the prompt encoder.
-    logits : ndarray of shape (S / 2, S / 2), float32, or None
-        Of the neighbouring slice.
-    context : ndarray of shape (CONTEXT_MAPS, S / 2, S / 2), float32, or None
-        What the neighbouring slice shows; see `context_maps`.
-    kind : str
-    unseen : float
-        Cells of the object that lie beyond the field.
-    """
-
-    truth: np.ndarray
-    kind: str
-    points_xy: list[tuple[float, float]] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    logits: np.ndarray | None = None
-    context: np.ndarray | None = None
-    unseen: float = 0.0
 
 
 @dataclass
@@ -239,9 +180,9 @@ class SampleSource:
         click, clicked = None, None
         if is_augmented and not chosen.is_pair and rng.random() < CLICK_VIEW_SHARE:
             click = click_on(chosen.mask, rng if rng.random() < 0.75 else None)
-            place = _click_view(chosen, click, rng)
+            place = click_view(chosen.mask, chosen.aspect, click, rng)
         else:
-            place = _choose_field(chosen, rng, is_augmented)
+            place = choose_view(chosen.mask, chosen.aspect, rng, is_augmented)
         arrays = [
             crop_image(chosen.image, place, size) / np.float32(255),
             crop_image(chosen.known_image, place, size) / np.float32(255),
@@ -249,7 +190,7 @@ class SampleSource:
             crop_labels(chosen.known_labels, place, size),
             crop_labels(chosen.older_labels, place, size),
             crop_labels(chosen.mask, place, size),
-            _dot(click, place, size),
+            mark_click(click, place, size),
         ]
         if is_augmented:
             arrays = flip_and_turn(arrays, rng)
@@ -257,7 +198,7 @@ class SampleSource:
         image, known_image, labels, known_labels, older_labels, mask, dot = arrays
         if click is not None:
             pixels = chosen.mask.sum() * size**2 / (place.height * place.width)
-            clicked = _clicked(mask, dot, max(0.0, pixels - mask.sum()))
+            clicked = clicked_object(mask, dot, max(0.0, pixels - mask.sum()))
         masks = [mask, *_other_masks(known_labels, mask, self.objects_per_image - 1, rng)]
         is_cut = clicked is not None and clicked.unseen > 0
         while len(masks) < self.objects_per_image and not is_cut:
@@ -269,9 +210,9 @@ class SampleSource:
             if number == 0 and click is not None:
                 found += [[clicked]] if clicked is not None else []
                 continue
-            made = [self._prompt(*shown, known, chosen.is_pair, rng, is_handed=is_sequence)]
+            made = [draw_prompt(*shown, known, chosen.is_pair, rng, is_handed=is_sequence)]
             if is_sequence:
-                made.insert(0, self._prompt(*first, known, False, rng))
+                made.insert(0, draw_prompt(*first, known, False, rng))
             if all(made):
                 found.append([m for m in made if m is not None])
         # a fixed number per sample keeps batches simple
@@ -281,58 +222,6 @@ class SampleSource:
             Sample(seen, [made[i] for made in found], dataset, follows=i == 1)
             for i, seen in enumerate(images)
         ]
-
-    def _prompt(
-        self,
-        dataset: str,
-        images: tuple[np.ndarray, np.ndarray],
-        slice_labels: tuple[np.ndarray, np.ndarray, np.ndarray],
-        known: np.ndarray,
-        is_pair: bool,
-        rng: np.random.Generator,
-        *,
-        is_handed: bool = False,
-    ) -> PromptedObject | None:
-        """Prompts for the object that is `known` on the second of the slices."""
-        (image, known_image), (labels, known_labels, older_labels) = images, slice_labels
-        if known.sum() < SMALLEST_OBJECT:
-            return None
-        truth = _continuation(labels, known_labels, known) if is_pair else known
-        if truth is None:
-            return None
-        kind = str(rng.choice(KINDS, p=KIND_SHARES))
-        if is_handed or (is_pair and (rng.random() < 0.75 or truth.sum() < SMALLEST_OBJECT)):
-            kind = "neighbour"
-        if kind == "neighbour" and not is_pair:
-            moved = None
-            if dataset in COMPLETE_LABELS and rng.random() < 0.3:
-                moved = _move_to_background(known, labels, image, rng)
-            if moved is None:
-                known, known_image = deform(known, known_image, rng)
-            else:
-                (known, known_image), truth = moved, np.zeros_like(known)
-        elif kind == "neighbour" and rng.random() < STALE_SHARE:
-            older = _continuation(older_labels, known_labels, known)
-            if older is not None and older.sum() >= SMALLEST_OBJECT:
-                known = older
-        elif kind == "neighbour" and rng.random() < 0.4:
-            known, _ = deform(known, known_image, rng)  # a copy of it must not be good enough
-        if kind == "neighbour" and rng.random() < SPOILED_SHARE:
-            known = spoil(known, rng)
-        made = PromptedObject(_halve(truth), kind)
-        if kind == "neighbour":
-            made.logits = as_neighbour_logits(_halve(known), rng)
-            appearance = Appearance.of(known_image, made.logits)
-            made.context = context_maps(image, known_image, appearance, len(made.logits))
-        elif kind == "box":
-            y0, x0, y1, x1 = _drawn_box(truth, rng)
-            made.points_xy = [(x0 - 0.5, y0 - 0.5), (x1 - 0.5, y1 - 0.5)]
-            made.labels = [BOX_START, BOX_END]
-        else:
-            _add_clicks(made, truth, kind, rng)
-        if kind in ("box", "neighbour") and rng.random() < NEGATIVE_NEIGHBOURS_SHARE:
-            _mark_neighbours(made, labels, truth, known, rng)
-        return made
 
 
 def _item_weights(
@@ -409,82 +298,6 @@ def _choose_piece(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray | No
     return chosen
 
 
-def _choose_field(chosen: _Slice, rng: np.random.Generator, is_augmented: bool) -> Field:
-    """A field in which the object is as large and as central as at inference, roughly."""
-    box = box_of(chosen.mask)
-    assert box is not None
-    shape = (chosen.mask.shape[0], chosen.mask.shape[1])
-    if not is_augmented:
-        return field_around(box, shape, pixel_aspect=chosen.aspect)
-    fill = (
-        rng.uniform(0.3, 0.65)
-        if rng.random() < 0.6
-        else np.exp(rng.uniform(np.log(0.07), np.log(0.9)))
-    )
-    y0, x0, y1, x1 = box
-    side = max((y1 - y0) * chosen.aspect, x1 - x0)
-    room = max(0.0, side / fill - side) / 2 * rng.uniform(-0.7, 0.7, 2)
-    dy, dx = room[0] / chosen.aspect, room[1]
-    aspect = chosen.aspect * np.exp(rng.normal(0, 0.1))
-    return field_around(
-        (y0 + dy, x0 + dx, y1 + dy, x1 + dx), shape, pixel_aspect=aspect, fill=fill, snap=False
-    )
-
-
-def _click_view(chosen: _Slice, click: tuple[int, int], rng: np.random.Generator) -> Field:
-    """A field around a click: the object in it may be small, or reach far beyond it."""
-    box = box_of(chosen.mask)
-    assert box is not None
-    y0, x0, y1, x1 = box
-    aspect = chosen.aspect * np.exp(rng.normal(0, 0.1))
-    low, high = (0.15, 0.9) if rng.random() < 0.6 else (0.06, 2.5)
-    side = max((y1 - y0) * aspect, x1 - x0) / np.exp(rng.uniform(np.log(low), np.log(high)))
-    y, x = np.array(click) + 0.5 + rng.uniform(-0.06, 0.06, 2) * [side / aspect, side]
-    half_y, half_x = side / aspect / 2, side / 2
-    return field_around(
-        (y - half_y, x - half_x, y + half_y, x + half_x),
-        (chosen.mask.shape[0], chosen.mask.shape[1]),
-        pixel_aspect=aspect,
-        fill=1.0,
-        snap=False,
-    )
-
-
-def _dot(click: tuple[int, int] | None, place: Field, size: int) -> np.ndarray:
-    """A field (size, size) that is True where the click is."""
-    dot = np.zeros((size, size), dtype=bool)
-    if click is not None:
-        y, x = np.clip(np.round(place.to_field(np.array(click), size)), 0, size - 1).astype(int)
-        dot[y, x] = True
-    return dot
-
-
-def _clicked(mask: np.ndarray, dot: np.ndarray, unseen: float) -> PromptedObject | None:
-    """An object with one click on it; None where too little of it is seen."""
-    if mask.sum() < SMALLEST_OBJECT:
-        return None
-    made = PromptedObject(_halve(mask), "click", unseen=unseen / 4)
-    y, x = np.argwhere(dot)[0]
-    made.points_xy, made.labels = [(float(x), float(y))], [POSITIVE]
-    return made
-
-
-def _drawn_box(truth: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """A box as people draw it: touching the object, a little off, or with room around it."""
-    way = rng.random()
-    if way < TIGHT_BOXES + SLOPPY_BOXES:
-        return box_around(truth, rng, 0.0 if way < TIGHT_BOXES else rng.uniform(0, 0.08))
-    y0, x0, y1, x1 = box_around(truth)
-    room = rng.uniform(0, 0.22, 4) * [y1 - y0, x1 - x0, y1 - y0, x1 - x0]
-    height, width = truth.shape
-    return (
-        max(y0 - room[0], 0.0),
-        max(x0 - room[1], 0.0),
-        min(y1 + room[2], float(height)),
-        min(x1 + room[3], float(width)),
-    )
-
-
 def _other_masks(
     labels: np.ndarray, mask: np.ndarray, count: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
@@ -502,102 +315,6 @@ def _other_masks(
         if border < 0.25 * np.sqrt(other.sum()) and not (other & mask).any():
             others.append(other)
     return others
-
-
-def _continuation(
-    labels: np.ndarray, known_labels: np.ndarray, known: np.ndarray
-) -> np.ndarray | None:
-    """The pieces of the object that touch its known mask; None where that is ambiguous."""
-    label = int(np.bincount(known_labels[known]).argmax())
-    same = labels == label
-    if label == 0 or not same.any():
-        return np.zeros_like(known)
-    pieces, count = components(same)
-    touched = np.unique(pieces[known])
-    touched = touched[touched > 0]
-    if touched.size == 0:
-        return None  # it may have moved: neither there nor gone
-    return np.isin(pieces, touched) if count > touched.size else same
-
-
-def _move_to_background(
-    mask: np.ndarray, labels: np.ndarray, image: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The object at a place without any, and a slice that shows it there; None if none is found."""
-    box = box_of(mask)
-    assert box is not None
-    y0, x0, y1, x1 = box
-    for _ in range(12):
-        y = int(rng.integers(0, mask.shape[0] - (y1 - y0) + 1))
-        x = int(rng.integers(0, mask.shape[1] - (x1 - x0) + 1))
-        moved = np.zeros_like(mask)
-        moved[y : y + y1 - y0, x : x + x1 - x0] = mask[y0:y1, x0:x1]
-        if (labels[moved] > 0).mean() < 0.02:
-            shows_it = image.copy()
-            shows_it[moved] = image[mask]
-            return moved, shows_it
-    return None
-
-
-def _add_clicks(
-    made: PromptedObject, truth: np.ndarray, kind: str, rng: np.random.Generator
-) -> None:
-    count = {"click": 1, "clicks": int(rng.integers(1, 4)), "scribble": int(rng.integers(4, 9))}[
-        kind
-    ]
-    for _ in range(count):
-        y, x = click_on(truth, rng if rng.random() < 0.75 else None)
-        made.points_xy.append((x, y))
-        made.labels.append(POSITIVE)
-    for _ in range(int(rng.integers(1, 3)) if kind == "clicks" else 0):
-        y, x = _click_beside(truth, rng)
-        made.points_xy.append((x, y))
-        made.labels.append(NEGATIVE)
-
-
-def _mark_neighbours(
-    made: PromptedObject,
-    labels: np.ndarray,
-    truth: np.ndarray,
-    known: np.ndarray,
-    rng: np.random.Generator,
-) -> None:
-    """Negative clicks on up to three other objects of the crop, the ones nearest to `known`."""
-    sizes = np.bincount(labels.ravel())
-    sizes[np.unique(labels[truth])] = 0
-    others = np.flatnonzero(sizes[1:] >= SMALLEST_OBJECT) + 1
-    if not others.size:
-        return
-    distances = ndimage.minimum(ndimage.distance_transform_edt(~known), labels, others)
-    for other in others[np.argsort(distances)[: int(rng.integers(1, 4))]]:
-        y, x = click_on(labels == other, rng if rng.random() < 0.5 else None)
-        made.points_xy.append((x, y))
-        made.labels.append(NEGATIVE)
-
-
-def _click_beside(truth: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """A pixel outside of the object, near it."""
-    box = box_of(truth)
-    assert box is not None
-    y0, x0, y1, x1 = box
-    margin = 4 + 0.3 * max(y1 - y0, x1 - x0)
-    low = np.maximum([y0 - margin, x0 - margin], 0).astype(int)
-    high = np.minimum([y1 + margin, x1 + margin], truth.shape).astype(int)
-    for _ in range(30):
-        y, x = (int(v) for v in rng.integers(low, high))
-        if not truth[y, x]:
-            return y, x
-    outside = np.argwhere(~truth)
-    if not len(outside):
-        return 0, 0
-    y, x = (int(v) for v in outside[rng.integers(len(outside))])
-    return y, x
-
-
-def _halve(mask: np.ndarray) -> np.ndarray:
-    """Mean over 2 x 2 pixels, float32."""
-    size = mask.shape[0] // 2
-    return mask.reshape(size, 2, size, 2).mean((1, 3), dtype=np.float32)
 
 
 def collate(samples: list[Sample]) -> dict[str, np.ndarray]:

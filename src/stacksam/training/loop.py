@@ -28,11 +28,12 @@ from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.model import PromptableModel, build_compact
 from stacksam.sam.prompt_encoder import NEGATIVE, PADDING, POSITIVE
 from stacksam.training.config import Config, DataConfig, TrainConfig, load_config
-from stacksam.training.datasets import KINDS, SampleSource, collate
+from stacksam.training.datasets import SampleSource, collate
 from stacksam.training.depthwise import quicken_depthwise
 from stacksam.training.losses import RoundLoss, round_loss
 from stacksam.training.optimizers import make_optimizers
 from stacksam.training.packs import PackedItem, read_pack
+from stacksam.training.sample_prompts import KINDS
 
 Progress = Callable[[str], None]
 VALIDATION_SEED = 7_000_000

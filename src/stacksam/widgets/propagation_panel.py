@@ -38,6 +38,11 @@ DIRECTIONS: tuple[tuple[Direction, str], ...] = (
 MARK_FIRST = "Mark the object on one slice first."
 READY = "Follows the object from slice to slice."
 OUTDATED = "Marks have changed: propagate again."
+INSIDE = (
+    "Nothing outside of the object's boxes is kept, on any slice. Draw one where the object is "
+    "largest; several count together."
+)
+NO_BOX = "Draw a box around the object first."
 FINISHED = "This object is finished. Mark the next one, or press Edit again."
 CHOOSE_OBJECT = "Choose an object in the list first."
 SENSITIVITY_STEPS = 20
@@ -66,6 +71,8 @@ class PropagationRequest:
         Keep what is found from at least two of the three sides.
     smooth : float
         Smoothing in 3D, in pixels; 0 is off.
+    inside_boxes : bool
+        Keep each object inside the boxes drawn for it, on every slice.
     """
 
     direction: Direction = "both"
@@ -75,6 +82,7 @@ class PropagationRequest:
     sensitivity: float = DEFAULT_SENSITIVITY
     consensus: bool = False
     smooth: float = 0.0
+    inside_boxes: bool = False
 
 
 class PropagationPanel(Panel):
@@ -128,6 +136,8 @@ class PropagationPanel(Panel):
         self.first_spin, self.last_spin = QSpinBox(), QSpinBox()
         self.first_spin.setAccessibleName("First slice")
         self.last_spin.setAccessibleName("Last slice")
+        self.inside_check = QCheckBox("Keep inside the drawn boxes")
+        self.inside_check.setToolTip(INSIDE)
         self.sensitivity_slider = QSlider(Qt.Orientation.Horizontal)
         self.sensitivity_slider.setRange(0, SENSITIVITY_STEPS)
         self.sensitivity_slider.setValue(round(DEFAULT_SENSITIVITY * SENSITIVITY_STEPS))
@@ -178,9 +188,10 @@ class PropagationPanel(Panel):
         grid.addLayout(ends, 0, 0)
         grid.addWidget(self.range_check, 1, 0)
         grid.addLayout(limits, 2, 0)
-        grid.addWidget(self.consensus_check, 3, 0)
-        grid.addWidget(self.smooth_check, 4, 0)
-        grid.addWidget(self.fill_button, 5, 0)
+        grid.addWidget(self.inside_check, 3, 0)
+        grid.addWidget(self.consensus_check, 4, 0)
+        grid.addWidget(self.smooth_check, 5, 0)
+        grid.addWidget(self.fill_button, 6, 0)
         return widget
 
     def _connect(self) -> None:
@@ -211,12 +222,20 @@ class PropagationPanel(Panel):
             sensitivity=self.sensitivity_slider.value() / SENSITIVITY_STEPS,
             consensus=self.consensus_check.isChecked(),
             smooth=SMOOTH if self.smooth_check.isChecked() else 0.0,
+            inside_boxes=self.inside_check.isEnabled() and self.inside_check.isChecked(),
         )
 
     def step(self, direction: Direction) -> None:
         """Ask for the active object on the next slice up or down."""
-        sensitivity = self.request().sensitivity
-        self.propagate_asked.emit(PropagationRequest(direction, 1, sensitivity=sensitivity))
+        wanted = self.request()
+        self.propagate_asked.emit(
+            PropagationRequest(
+                direction,
+                1,
+                sensitivity=wanted.sensitivity,
+                inside_boxes=wanted.inside_boxes,
+            )
+        )
 
     def set_range_limits(self, n_slices: int) -> None:
         """Say how many slices the axis of the view has."""
@@ -267,6 +286,10 @@ class PropagationPanel(Panel):
         choices = (self.direction_combo, self.all_check, self.range_check, self.sensitivity_slider)
         for widget in (*choices, self.consensus_check, self.smooth_check):
             widget.setEnabled(has_session)
+        chosen = objects.values() if self.all_check.isChecked() else [active]
+        has_box = any(_has_box(o) for o in chosen if o is not None and not o.is_locked)
+        self.inside_check.setEnabled(has_box)
+        self.inside_check.setToolTip(INSIDE if has_box else NO_BOX)
         for spin in (self.first_spin, self.last_spin):
             spin.setEnabled(has_session and self.range_check.isChecked())
         self.hint.setText(self._advice(active, can_run, bool(objects)))
@@ -294,6 +317,10 @@ def _is_marked(info: ObjectInfo) -> bool:
     from stacksam.propagation import says_where  # with torch, which a session has loaded
 
     return any(says_where(p) for p in info.prompts)
+
+
+def _has_box(info: ObjectInfo) -> bool:
+    return any(p.kind == "box" for p in info.prompts)
 
 
 def _can_fill(info: ObjectInfo) -> bool:
