@@ -9,9 +9,10 @@ what arrives there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from functools import partial
+from itertools import chain, islice, pairwise, zip_longest
 from threading import Event
 
 from stacksam.core.prompts import (
@@ -23,6 +24,7 @@ from stacksam.core.prompts import (
     ScribblePrompt,
 )
 from stacksam.propagation.between import Interval, fuse
+from stacksam.propagation.competition import Contest
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
@@ -159,6 +161,56 @@ def run_plan(
             yield from front
 
 
+def run_plans(
+    predictor: SlicePredictor,
+    plans: Mapping[int, Plan],
+    contest: Contest,
+    cancel: Event | None = None,
+) -> Iterator[tuple[int, int, SlicePrediction]]:
+    """Carry several objects through the stack side by side, each front a slice at a time.
+
+    First all keyframes are predicted, then the intervals between them are filled, then fronts go
+    on from the outermost ones. A front hands on what it has not lost to what the others have found
+    by then, so the order of the objects does not matter. One object alone is `run_plan`.
+
+    Parameters
+    ----------
+    predictor : SlicePredictor
+    plans : mapping of object id to Plan
+        All along the same axis.
+    contest : Contest
+        An empty one, which claims are added to.
+    cancel : Event, optional
+        As for `run_plan`.
+
+    Yields
+    ------
+    object_id, index, prediction : int, int, SlicePrediction
+        As `run_plan` yields them, before contested pixels are shared out.
+    """
+    if len(plans) == 1:
+        ((object_id, plan),) = plans.items()
+        for index, found in run_plan(predictor, plan, cancel):
+            yield object_id, index, found
+        return
+    ways = []
+    for object_id, plan in plans.items():
+        cede = partial(contest.ceded, object_id)
+        ways.append(_Way(predictor, plan, cancel, cede).stages())
+    for stage in zip_longest(*ways, fillvalue=()):
+        running = [(i, front) for i, fronts in zip(plans, stage, strict=True) for front in fronts]
+        while running:
+            news, still = [], []
+            for object_id, front in running:
+                for index, found in islice(front, 1):
+                    yield object_id, index, found
+                    news.append((object_id, found))
+                    still.append((object_id, front))
+            for object_id, found in news:  # seen from the next round on, whoever came first in this
+                contest.add(object_id, found)
+            running = still
+
+
 def run_slice(
     predictor: SlicePredictor, plan: Plan, index: int, cancel: Event | None = None
 ) -> SlicePrediction | None:
@@ -218,6 +270,7 @@ class _Way:
     predictor: SlicePredictor
     plan: Plan
     cancel: Event | None = None
+    cede: Callable[[SlicePrediction], SlicePrediction] = lambda found: found
 
     def stages(self) -> Iterator[list[Front]]:
         """Keyframes, intervals between them, what lies beyond, and clicks that nothing reached.
@@ -249,9 +302,10 @@ class _Way:
             index += step
             if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
                 return
-            if current.is_empty or self._is_cancelled:
+            handed = self.cede(current)
+            if handed.is_empty or self._is_cancelled:
                 return
-            current = self._continue(current, index)
+            current = self._continue(handed, index)
             is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
             if current.is_empty or not (is_wanted or self._goes_on(origin, current)):
                 return
