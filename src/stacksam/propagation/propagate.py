@@ -2,15 +2,15 @@
 
 A *keyframe* is a slice whose mask follows from the prompts on it alone. Fronts leave each keyframe
 in both directions, each slice being predicted from its neighbour's soft logits. Beyond the
-outermost keyframes a front goes on until the object ends; between two keyframes the two fronts are
-fused. Slices with corrections only (points, given after the object was prompted elsewhere) refine
-what arrives there.
+outermost keyframes a front goes on until the object ends, and looks over short gaps (decision
+0022); between two keyframes the two fronts are fused. Slices with corrections only (points, given
+after the object was prompted elsewhere) refine what arrives there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice, pairwise, zip_longest
 from threading import Event
@@ -23,7 +23,8 @@ from stacksam.core.prompts import (
     PromptSet,
     ScribblePrompt,
 )
-from stacksam.propagation.between import Interval, fuse
+from stacksam.propagation.belief import WEIGHTS
+from stacksam.propagation.between import Interval, fuse, overlap_of
 from stacksam.propagation.competition import Contest
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
@@ -47,6 +48,18 @@ branch has leaked into what it leads to."""
 LIKENESS_LIMIT = 0.0
 """A front stops at once where grey values look more like the keyframe's surroundings than like its
 object; see `Appearance`."""
+
+GAP_LOOKS = 2
+"""A gap is no longer than so many slices."""
+
+GAP_RADII = 0.5
+"""Nor is it longer than this, in radii of the object; but one slice is always looked over."""
+
+BACK_PRESENCE, BACK_SCORE, BACK_LIKENESS = 0.9, 0.7, 0.3
+"""Behind a gap the object is taken for the same where the model is as sure as this and where"""
+
+BACK_OVERLAP = 0.4
+"""the mask overlaps the last one before the gap by this IoU."""
 
 SENSITIVITY_ODDS = 4.0
 """From sensitivity 0.5 to 1 the odds of each limit fall by this factor, to 0 they rise by it."""
@@ -245,10 +258,8 @@ def run_slice(
     if low is not None and high is not None:
         interval = way.interval(known[low], known[high])
     arrived = []
-    for edge, origin in known.items():
-        step = 1 if edge < index else -1
-        front = way.front(origin, step, index + step, is_inner=interval is not None)
-        arrived += [found for here, found in front if here == index]
+    for origin in known.values():
+        arrived += way.arriving(origin, index, is_inner=interval is not None)
     if _is_set(cancel):
         return None
     if interval is not None and plan.start <= index < plan.stop:
@@ -296,8 +307,10 @@ class _Way:
         """Go on from a slice until the object ends, the range ends, or just before `goal`.
 
         An inner front goes to another keyframe with the object on it, so it does not stop in doubt.
+        Any other one looks on over a short gap, whose slices are kept if the object comes back.
         """
         plan, index, current = self.plan, origin.index, origin
+        seen, gap = origin, list[SlicePrediction]()
         while True:
             index += step
             if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
@@ -306,10 +319,31 @@ class _Way:
             if handed.is_empty or self._is_cancelled:
                 return
             current = self._continue(handed, index)
-            is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
-            if current.is_empty or not (is_wanted or self._goes_on(origin, current)):
+            if current.is_empty:
                 return
+            is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
+            if gap and not is_wanted and self._is_back(origin, seen, current):
+                current = replace(current, key=current.key + b"back", belief=WEIGHTS.start)
+            elif not is_wanted and (gap or not self._goes_on(origin, current)):
+                gap.append(current)
+                if len(gap) > self._longest_gap(seen) or not self._is_unseen(gap[0]):
+                    return
+                continue
+            yield from ((found.index, found) for found in gap)
             yield index, current
+            seen, gap = current, []
+
+    def arriving(
+        self, origin: SlicePrediction, index: int, *, is_inner: bool
+    ) -> list[SlicePrediction]:
+        """What a front shows of one slice, which may be kept only as it lies in a gap; or none."""
+        step = 1 if origin.index < index else -1
+        for beyond in (1, 1 + GAP_LOOKS):
+            front = self.front(origin, step, index + beyond * step, is_inner=is_inner)
+            found = [prediction for here, prediction in front if here == index]
+            if found or is_inner:
+                return found
+        return []
 
     def interval(self, low: SlicePrediction, high: SlicePrediction) -> Interval | None:
         """Two keyframes between which the object goes on; None where the user says otherwise."""
@@ -389,21 +423,53 @@ class _Way:
 
     def _goes_on(self, origin: SlicePrediction, prediction: SlicePrediction) -> bool:
         """Whether a front goes on: the model says so, and the object still looks like itself."""
-        ease = SENSITIVITY_ODDS ** (1 - 2 * self.plan.sensitivity)
-        said = (
-            (prediction.confidence, CONFIDENCE_LIMIT),
-            (prediction.presence, PRESENCE_LIMIT),
-            (prediction.score, SCORE_LIMIT),
-        )
-        if any(value < _eased(limit, ease) for value, limit in said):
-            return False
-        if prediction.radius > GROWTH_LIMIT / ease**0.5 * max(origin.radius, 1.0):
+        is_sure = prediction.confidence >= self._eased(CONFIDENCE_LIMIT)
+        largest = GROWTH_LIMIT / self._ease**0.5 * max(origin.radius, 1.0)
+        return is_sure and prediction.radius <= largest and self._is_seen(origin, prediction)
+
+    def _is_seen(
+        self,
+        origin: SlicePrediction,
+        prediction: SlicePrediction,
+        presence: float = PRESENCE_LIMIT,
+        score: float = SCORE_LIMIT,
+        likeness: float = LIKENESS_LIMIT,
+    ) -> bool:
+        """Whether the model and the grey values say that the object is on a slice."""
+        if prediction.presence < self._eased(presence) or prediction.score < self._eased(score):
             return False
         known = origin.appearance
         if known is None:
             return True
         crop = self.predictor.crop(self.plan.axis, prediction.index, prediction.field)
-        return known.likeness(crop, prediction.logits) >= _eased(LIKENESS_LIMIT, ease)
+        return known.likeness(crop, prediction.logits) >= self._eased(likeness)
+
+    def _is_unseen(self, prediction: SlicePrediction) -> bool:
+        """Whether doubt comes from this slice; if it has grown on the way, a gap is no excuse."""
+        return prediction.presence < self._eased(BACK_PRESENCE)
+
+    def _is_back(
+        self, origin: SlicePrediction, seen: SlicePrediction, prediction: SlicePrediction
+    ) -> bool:
+        """Whether what is there behind a gap is surely what was seen before it."""
+        limits = (BACK_PRESENCE, BACK_SCORE, BACK_LIKENESS)
+        if not self._is_seen(origin, prediction, *limits):
+            return False
+        return overlap_of(seen, prediction) >= BACK_OVERLAP
+
+    def _longest_gap(self, seen: SlicePrediction) -> int:
+        """How many slices may be bridged beyond one that the object was seen on."""
+        slices = GAP_RADII * seen.radius / self.predictor.slice_step(self.plan.axis)
+        return max(1, min(GAP_LOOKS, int(slices)))
+
+    @property
+    def _ease(self) -> float:
+        return float(SENSITIVITY_ODDS ** (1 - 2 * self.plan.sensitivity))
+
+    def _eased(self, limit: float) -> float:
+        """A limit whose odds follow from the plan's sensitivity."""
+        ease = self._ease
+        return limit if ease == 1 else limit * ease / (1 - limit + limit * ease)
 
 
 def _noted(front: Front, seen: set[int]) -> Front:
@@ -411,11 +477,6 @@ def _noted(front: Front, seen: set[int]) -> Front:
     for index, found in front:
         seen.add(index)
         yield index, found
-
-
-def _eased(limit: float, factor: float) -> float:
-    """A limit whose odds are multiplied."""
-    return limit if factor == 1 else limit * factor / (1 - limit + limit * factor)
 
 
 def _next_of(indices: Iterable[int], index: int, step: int) -> int | None:
