@@ -115,7 +115,7 @@ def _follow(predictor: SlicePredictor, case: Case, step: int) -> Iterator[Step]:
     origin = predictor.from_prompts(0, case.index, plan.keyframes[case.index])
     stop = case.slices.stop + BEYOND if step > 0 else case.slices.start - BEYOND - 1
     stop = min(max(stop, case.index - FARTHEST), case.index + FARTHEST)
-    front = rules._front(predictor, plan, origin, case.index, step, stop, None, is_inner=True)
+    front = rules._Way(predictor, plan).front(origin, step, stop, is_inner=True)
     for index, found in front:
         mask, truth = found.mask, case.truth_on(index)
         known, crop = origin.appearance, predictor.crop(0, index, found.field)

@@ -1,5 +1,6 @@
 """Through the stack: keyframes, fronts, fusion, stop."""
 
+from dataclasses import replace
 from itertools import count
 from threading import Event
 
@@ -11,6 +12,7 @@ from stacksam.core.fields import Field
 from stacksam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 from stacksam.core.windows import resolve_window
 from stacksam.propagation import SlicePrediction, SlicePredictor, make_plan, run_plan, run_slice
+from stacksam.propagation.belief import carry_belief
 from stacksam.propagation.between import fuse
 
 TRUTH = two_tubes()
@@ -208,30 +210,107 @@ def test_click_that_no_front_reaches_stands_for_itself():
 def test_such_a_click_stops_at_what_is_known_already():
     labels = np.zeros((12, 64, 72), np.uint8)
     labels[:, disc((64, 72), (22, 24), 9)] = 1
-    stopping = StopsAt(predictor_of(labels), {2, 7})
-    plan = plan_of([box(4), point(9, 22, 24)])
+    stopping = Doubting(predictor_of(labels), {(1, 7), (1, 8), (1, 9), (-1, 2), (-1, 1), (-1, 0)})
+    plan = plan_of([box(4), point(10, 22, 24)])
     indices = [index for index, _ in run_plan(stopping, plan)]
-    assert sorted(indices) == [3, 4, 5, 6, 8, 9, 10, 11]
-    assert 1 not in stopping.asked
+    assert sorted(indices) == list(range(3, 12))
+    assert stopping.asked.count(6) == stopping.asked.count(2) == 1  # by the first front alone
 
 
-class StopsAt:
-    """A slice predictor to which the object is absent on some slices, if nobody clicks there."""
+class Doubting:
+    """A slice predictor that does not see the object on some slices, if nobody clicks there."""
 
-    def __init__(self, predictor, absent_slices):
-        self._predictor, self._absent = predictor, absent_slices
+    def __init__(self, predictor, unseen, presence=0.0):
+        self._predictor, self._unseen, self._presence = predictor, unseen, presence
         self.asked = []
-        self.crop, self.model = predictor.crop, predictor.model
+        self.crop, self.model, self.volume = predictor.crop, predictor.model, predictor.volume
         self.predictions, self.slice_step = predictor.predictions, predictor.slice_step
 
     def from_prompts(self, axis, index, prompts, neighbour=None):
         self.asked.append(index)
         found = self._predictor.from_prompts(axis, index, prompts, neighbour)
-        if index in self._absent and not prompts:
-            return SlicePrediction(
-                b"", found.index, found.plane_shape, found.field, found.logits, 0.9, 0.0
-            )
-        return found
+        if neighbour is None or prompts:
+            return found
+        if not {index, (index - neighbour.index, index)} & self._unseen:
+            return found
+        belief = carry_belief(neighbour.belief, 0.5, self._presence)
+        return replace(found, presence=self._presence, score=0.5, belief=belief)
+
+
+# Branches and gaps
+
+
+def test_all_branches_are_followed():
+    labels = np.zeros((12, 64, 72), np.uint8)
+    for z in range(12):
+        apart = max(0, 3 * (z - 3))
+        for y in (32 - apart, 32 + apart):
+            labels[z, disc((64, 72), (y, 36), 6)] = 1
+    found = run(predictor_of(labels), [box(1, (25.0, 29.0, 40.0, 44.0))])
+    assert sorted(found) == list(range(12))
+    assert overlap(volume_mask(found, labels.shape), labels > 0) > 0.9
+    back = run(predictor_of(labels), [mask_of(11, labels[11] > 0)])  # two pieces become one
+    assert overlap(volume_mask(back, labels.shape), labels > 0) > 0.9
+
+
+@pytest.fixture
+def tube():
+    labels = np.zeros((14, 64, 72), np.uint8)
+    labels[:, disc((64, 72), (22, 24), 9)] = 1
+    return labels
+
+
+@pytest.mark.parametrize("gap", [{7}, {7, 8}])
+def test_a_short_gap_is_bridged_and_what_was_seen_in_it_is_kept(tube, gap):
+    doubting = Doubting(predictor_of(tube), gap)
+    found = dict(run_plan(doubting, plan_of([box(4)], n_slices=14)))
+    assert sorted(found) == list(range(14))
+    behind = max(gap) + 1
+    assert found[behind].confidence > found[behind - 1].confidence
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda labels: None,  # three slices
+        lambda labels: labels[8:].fill(0),  # nothing behind it
+        lambda labels: labels.__setitem__(np.s_[8:], np.roll(labels[8:], 14, 2)),  # elsewhere
+    ],
+)
+def test_other_gaps_end_the_front(tube, change):
+    change(tube)
+    doubting = Doubting(predictor_of(tube), {7, 8, 9} if tube[8:, 22, 24].all() else {7})
+    found = dict(run_plan(doubting, plan_of([box(4)], n_slices=14)))
+    assert sorted(found) == list(range(7))
+
+
+def test_an_object_is_not_looked_for_behind_a_gap_longer_than_half_its_radius():
+    labels = np.zeros((14, 64, 72), np.uint8)
+    labels[:, disc((64, 72), (22, 24), 9)] = 1
+    found = {}
+    for step in (4.0, 1.0):  # in pixels; one slice is always looked over
+        thick = predictor_of(labels, spacing_zyx=(step, 1.0, 1.0))
+        found[step] = dict(run_plan(Doubting(thick, {7, 8}), plan_of([box(4)], n_slices=14)))
+    assert max(found[4.0]) == 6
+    assert max(found[1.0]) == 13
+
+
+def test_doubt_that_has_grown_ends_a_front_without_a_look_beyond(tube):
+    doubting = Doubting(predictor_of(tube), set(range(5, 14)), presence=0.95)
+    found = dict(run_plan(doubting, plan_of([box(4)], n_slices=14)))
+    last = max(found)
+    assert 4 < last < 13
+    assert max(doubting.asked) == last + 1
+
+
+def test_a_click_in_a_gap_is_shown_as_a_run_would(tube):
+    doubting, prompts = Doubting(predictor_of(tube), {7}), [box(4), point(7, 5, 5, False)]
+    plan = plan_of(prompts, n_slices=14)
+    unsure = Doubting(predictor_of(tube), {7, 8})
+    for predictor in (doubting, unsure):
+        whole = dict(run_plan(predictor, plan))
+        shown = run_slice(predictor, plan, 8)
+        assert np.array_equal(shown.mask, whole[8].mask)
 
 
 def test_useless_negative_clicks_are_harmless(predictor):

@@ -8,7 +8,6 @@ from hypothesis.extra import numpy as hnp
 
 from stacksam.core.cleanup import CleanUp
 from stacksam.propagation import SliceMask
-from stacksam.propagation.slice_mask import meets
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
@@ -33,13 +32,13 @@ def test_lines_are_rows_and_columns(mask):
         assert np.array_equal(found.line(column, 1), mask[:, column])
 
 
-@given(masks, masks)
-def test_masks_that_share_a_pixel_meet(first, second):
-    shape = tuple(map(min, first.shape, second.shape))
-    part = tuple(slice(n) for n in shape)
-    first, second = first[part], second[part]
-    if (first & second).any():
-        assert meets(SliceMask.from_mask(first, 1.0), SliceMask.from_mask(second, 1.0))
+@given(masks, hnp.arrays(int, 4, elements=st.integers(0, 9)))
+def test_a_window_is_the_part_of_the_mask(mask, edges):
+    (y0, y1), (x0, x1) = np.sort(edges[:2]), np.sort(edges[2:])
+    window = tuple(int(v) for v in (y0, x0, min(y1, mask.shape[0]), min(x1, mask.shape[1])))
+    if window[0] < window[2] and window[1] < window[3]:
+        part = SliceMask.from_mask(mask, 1.0).window(window)
+        assert np.array_equal(part, mask[y0:y1, x0:x1])
 
 
 @pytest.fixture

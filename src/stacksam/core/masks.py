@@ -27,6 +27,52 @@ def box_of(mask: np.ndarray) -> Box | None:
     return (y0, int(columns[0]), y1, int(columns[-1]) + 1)
 
 
+def as_slices(box: Box) -> tuple[slice, slice]:
+    """The rows and columns of a half-open box, to index a (H, W) array with."""
+    y0, x0, y1, x1 = box
+    return slice(y0, y1), slice(x0, x1)
+
+
+def common_box(first: Box | None, second: Box | None) -> Box | None:
+    """What two half-open boxes have in common, None where that is nothing.
+
+    Examples
+    --------
+    >>> common_box((0, 0, 4, 4), (2, 3, 9, 9)), common_box((0, 0, 2, 2), (2, 2, 4, 4))
+    ((2, 3, 4, 4), None)
+    """
+    if first is None or second is None:
+        return None
+    y0, x0 = max(first[0], second[0]), max(first[1], second[1])
+    y1, x1 = min(first[2], second[2]), min(first[3], second[3])
+    return (y0, x0, y1, x1) if y0 < y1 and x0 < x1 else None
+
+
+def window_of(pixels: np.ndarray, box: Box | None, window: Box) -> np.ndarray:
+    """The part of a slice in a window, of which only the pixels in a box are known; 0 elsewhere.
+
+    Parameters
+    ----------
+    pixels : ndarray of the box's height and width
+    box, window : half-open boxes
+
+    Returns
+    -------
+    part : ndarray of the window's height and width, same dtype
+    """
+    part = np.zeros((window[2] - window[0], window[3] - window[1]), pixels.dtype)
+    common = common_box(box, window)
+    if box is not None and common is not None:
+        part[_within(common, window)] = pixels[_within(common, box)]
+    return part
+
+
+def _within(inner: Box, outer: Box) -> tuple[slice, slice]:
+    """A box's rows and columns, counted from where another one begins."""
+    (y0, x0, y1, x1), (top, left, _, _) = inner, outer
+    return slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+
+
 def components(mask: np.ndarray, *, diagonal: bool = True) -> tuple[np.ndarray, int]:
     """Number the connected pieces of a (H, W) mask from 1 in scan order.
 

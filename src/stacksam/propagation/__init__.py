@@ -1,12 +1,13 @@
 """From one slice to the next: prompts become masks, masks become the neighbour's prompts."""
 
-from stacksam.propagation.competition import share_out
+from stacksam.propagation.competition import Contest
 from stacksam.propagation.consensus import agree, smooth_stack
-from stacksam.propagation.propagate import Plan, make_plan, run_plan, run_slice
+from stacksam.propagation.propagate import Plan, make_plan, run_plan, run_plans, run_slice
 from stacksam.propagation.slice_mask import SliceMask
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor, says_where
 
 __all__ = [
+    "Contest",
     "Plan",
     "SliceMask",
     "SlicePrediction",
@@ -14,8 +15,8 @@ __all__ = [
     "agree",
     "make_plan",
     "run_plan",
+    "run_plans",
     "run_slice",
     "says_where",
-    "share_out",
     "smooth_stack",
 ]

@@ -121,14 +121,17 @@ def fuse(first: SlicePrediction, second: SlicePrediction, weight: float) -> Slic
         score=weight * first.score + (1 - weight) * second.score,
         presence=max(first.presence, second.presence),
         appearance=first.appearance,
-        belief=belief_of(sure * _overlap(first.logits > 0, other > 0)),
+        belief=belief_of(sure * overlap_of(first, second)),
         is_handed=True,
     )
 
 
-def _overlap(first: np.ndarray, second: np.ndarray) -> float:
-    union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
+def overlap_of(first: SlicePrediction, second: SlicePrediction) -> float:
+    """IoU of two predictions' masks, in the first one's field; 1 where both are empty."""
+    mask = first.logits > 0
+    other = move_logits(second.logits, second.field, first.field) > 0
+    union = np.count_nonzero(mask | other)
+    return np.count_nonzero(mask & other) / union if union else 1.0
 
 
 def _signed_distance(found: SlicePrediction, field: Field) -> np.ndarray:

@@ -2,16 +2,17 @@
 
 A *keyframe* is a slice whose mask follows from the prompts on it alone. Fronts leave each keyframe
 in both directions, each slice being predicted from its neighbour's soft logits. Beyond the
-outermost keyframes a front goes on until the object ends; between two keyframes the two fronts are
-fused. Slices with corrections only (points, given after the object was prompted elsewhere) refine
-what arrives there.
+outermost keyframes a front goes on until the object ends, and looks over short gaps (decision
+0022); between two keyframes the two fronts are fused. Slices with corrections only (points, given
+after the object was prompted elsewhere) refine what arrives there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice, pairwise, zip_longest
 from threading import Event
 
 from stacksam.core.masks import Box
@@ -23,13 +24,15 @@ from stacksam.core.prompts import (
     PromptSet,
     ScribblePrompt,
 )
-from stacksam.propagation.between import Interval, fuse
+from stacksam.propagation.belief import WEIGHTS
+from stacksam.propagation.between import Interval, fuse, overlap_of
 from stacksam.propagation.box_limit import confine
+from stacksam.propagation.competition import Contest
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
 
 Progress = Callable[[int, int], None]
-Found = dict[int, SlicePrediction]
+Front = Iterator[tuple[int, SlicePrediction]]
 
 CONFIDENCE_LIMIT = 0.35
 """A front stops where it is less sure than this; like the other limits chosen on train and val."""
@@ -47,6 +50,18 @@ branch has leaked into what it leads to."""
 LIKENESS_LIMIT = 0.0
 """A front stops at once where grey values look more like the keyframe's surroundings than like its
 object; see `Appearance`."""
+
+GAP_LOOKS = 2
+"""A gap is no longer than so many slices."""
+
+GAP_RADII = 0.5
+"""Nor is it longer than this, in radii of the object; but one slice is always looked over."""
+
+BACK_PRESENCE, BACK_SCORE, BACK_LIKENESS = 0.9, 0.7, 0.3
+"""Behind a gap the object is taken for the same where the model is as sure as this and where"""
+
+BACK_OVERLAP = 0.4
+"""the mask overlaps the last one before the gap by this IoU."""
 
 SENSITIVITY_ODDS = 4.0
 """From sensitivity 0.5 to 1 the odds of each limit fall by this factor, to 0 they rise by it."""
@@ -159,25 +174,59 @@ def run_plan(
     index, prediction : int, SlicePrediction
         Each slice at most once. Slices on which the object is absent are left out.
     """
-    if has_memory(predictor):
-        yield from run_memory_plan(predictor, plan, cancel)
+    for fronts in _Way(predictor, plan, cancel).stages():
+        for front in fronts:
+            yield from front
+
+
+def run_plans(
+    predictor: SlicePredictor,
+    plans: Mapping[int, Plan],
+    contest: Contest,
+    cancel: Event | None = None,
+) -> Iterator[tuple[int, int, SlicePrediction]]:
+    """Carry several objects through the stack side by side, each front a slice at a time.
+
+    First all keyframes are predicted, then the intervals between them are filled, then fronts go
+    on from the outermost ones. A front hands on what it has not lost to what the others have found
+    by then, so the order of the objects does not matter. One object alone is `run_plan`.
+
+    Parameters
+    ----------
+    predictor : SlicePredictor
+    plans : mapping of object id to Plan
+        All along the same axis.
+    contest : Contest
+        An empty one, which claims are added to.
+    cancel : Event, optional
+        As for `run_plan`.
+
+    Yields
+    ------
+    object_id, index, prediction : int, int, SlicePrediction
+        As `run_plan` yields them, before contested pixels are shared out.
+    """
+    if len(plans) == 1:
+        ((object_id, plan),) = plans.items()
+        for index, found in run_plan(predictor, plan, cancel):
+            yield object_id, index, found
         return
-    seen: set[int] = set()
-    for index, found in _from_keyframes(predictor, plan, cancel):
-        seen.add(index)
-        yield index, found
-    for index in sorted(plan.corrections.keys() - seen):  # no front came here
-        if index in seen or _is_set(cancel) or not _has_positive(plan.corrections[index]):
-            continue
-        alone = _predict(predictor, plan, index, plan.corrections[index])
-        fronts = (
-            _front(predictor, plan, alone, index, step, _next_of(seen, index, step), cancel)
-            for step in (1, -1)
-        )
-        for here, found in chain([(index, alone)], *fronts):
-            if here not in seen:
-                seen.add(here)
-                yield here, found
+    ways = []
+    for object_id, plan in plans.items():
+        cede = partial(contest.ceded, object_id)
+        ways.append(_Way(predictor, plan, cancel, cede).stages())
+    for stage in zip_longest(*ways, fillvalue=()):
+        running = [(i, front) for i, fronts in zip(plans, stage, strict=True) for front in fronts]
+        while running:
+            news, still = [], []
+            for object_id, front in running:
+                for index, found in islice(front, 1):
+                    yield object_id, index, found
+                    news.append((object_id, found))
+                    still.append((object_id, front))
+            for object_id, found in news:  # seen from the next round on, whoever came first in this
+                contest.add(object_id, found)
+            running = still
 
 
 def run_slice(
@@ -203,6 +252,7 @@ def run_slice(
         return _predict(predictor, plan, index, plan.keyframes[index])
     if has_memory(predictor):  # what a slice shows depends on all that were seen before it
         return dict(run_memory_plan(predictor, plan, cancel)).get(index)
+    way = _Way(predictor, plan, cancel)
     low, high = (_next_of(plan.keyframes, index, step) for step in (-1, 1))
     known = {
         edge: _predict(predictor, plan, edge, plan.keyframes[edge])
@@ -211,18 +261,14 @@ def run_slice(
     }
     interval = None
     if low is not None and high is not None:
-        interval = _interval(predictor, plan, known[low], known[high])
+        interval = way.interval(known[low], known[high])
     arrived = []
-    for edge, origin in known.items():
-        step = 1 if edge < index else -1
-        front = _front(
-            predictor, plan, origin, edge, step, index + step, cancel, is_inner=interval is not None
-        )
-        arrived += [found for here, found in front if here == index]
+    for origin in known.values():
+        arrived += way.arriving(origin, index, is_inner=interval is not None)
     if _is_set(cancel):
         return None
     if interval is not None and plan.start <= index < plan.stop:
-        return _filled(predictor, plan, interval, index, arrived)
+        return way.filled(interval, index, arrived)
     if len(arrived) == 2:
         assert low is not None
         assert high is not None
@@ -233,60 +279,202 @@ def run_slice(
     return arrived[0] if arrived else None
 
 
-def _from_keyframes(
-    predictor: SlicePredictor, plan: Plan, cancel: Event | None
-) -> Iterator[tuple[int, SlicePrediction]]:
-    """The keyframes, the intervals between them, and what lies beyond the outermost ones."""
-    known: Found = {}
-    for index, prompts in plan.keyframes.items():
-        if _is_set(cancel):
+@dataclass(frozen=True)
+class _Way:
+    """One object's way through the stack: its fronts, in stages that follow on each other."""
+
+    predictor: SlicePredictor
+    plan: Plan
+    cancel: Event | None = None
+    cede: Callable[[SlicePrediction], SlicePrediction] = lambda found: found
+
+    def stages(self) -> Iterator[list[Front]]:
+        """Keyframes, intervals between them, what lies beyond, and clicks that nothing reached.
+
+        The fronts of a stage do not depend on each other; each stage needs those before it.
+        """
+        if has_memory(self.predictor):
+            yield [run_memory_plan(self.predictor, self.plan, self.cancel)]
             return
-        known[index] = _predict(predictor, plan, index, prompts)
-        yield index, known[index]
-    indices = list(known)
-    for low, high in pairwise(indices):
-        interval = _interval(predictor, plan, known[low], known[high])
+        edges: list[SlicePrediction] = []
+        yield [self._keyframes(edges)]
+        if not edges or self._is_cancelled:
+            return
+        seen = {found.index for found in edges}
+        yield [_noted(self._between(low, high), seen) for low, high in pairwise(edges)]
+        beyond = (self.front(edges[-1], 1), self.front(edges[0], -1))
+        yield [_noted(front, seen) for front in beyond]
+        yield [self._unreached(seen)]
+
+    def front(
+        self, origin: SlicePrediction, step: int, goal: int | None = None, *, is_inner: bool = False
+    ) -> Front:
+        """Go on from a slice until the object ends, the range ends, or just before `goal`.
+
+        An inner front goes to another keyframe with the object on it, so it does not stop in doubt.
+        Any other one looks on over a short gap, whose slices are kept if the object comes back.
+        """
+        plan, index, current = self.plan, origin.index, origin
+        seen, gap = origin, list[SlicePrediction]()
+        while True:
+            index += step
+            if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
+                return
+            handed = self.cede(current)
+            if handed.is_empty or self._is_cancelled:
+                return
+            current = self._continue(handed, index)
+            if current.is_empty:
+                return
+            is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
+            if gap and not is_wanted and self._is_back(origin, seen, current):
+                current = replace(current, key=current.key + b"back", belief=WEIGHTS.start)
+            elif not is_wanted and (gap or not self._goes_on(origin, current)):
+                gap.append(current)
+                if len(gap) > self._longest_gap(seen) or not self._is_unseen(gap[0]):
+                    return
+                continue
+            yield from ((found.index, found) for found in gap)
+            yield index, current
+            seen, gap = current, []
+
+    def arriving(
+        self, origin: SlicePrediction, index: int, *, is_inner: bool
+    ) -> list[SlicePrediction]:
+        """What a front shows of one slice, which may be kept only as it lies in a gap; or none."""
+        step = 1 if origin.index < index else -1
+        for beyond in (1, 1 + GAP_LOOKS):
+            front = self.front(origin, step, index + beyond * step, is_inner=is_inner)
+            found = [prediction for here, prediction in front if here == index]
+            if found or is_inner:
+                return found
+        return []
+
+    def interval(self, low: SlicePrediction, high: SlicePrediction) -> Interval | None:
+        """Two keyframes between which the object goes on; None where the user says otherwise."""
+        is_gap = any(low.index < i < high.index for i in self.plan.absent)
+        if low.is_empty or high.is_empty or is_gap:
+            return None
+        return Interval(low, high, self.predictor.slice_step(self.plan.axis))
+
+    def filled(
+        self, interval: Interval, index: int, arrived: list[SlicePrediction]
+    ) -> SlicePrediction:
+        """A slice of an interval, computed once."""
+        is_corrected = index in self.plan.corrections
+        return self.predictor.predictions.get_or_compute(
+            interval.key(index, arrived) + b"!" * is_corrected,
+            lambda: interval.fill(index, arrived, is_corrected=is_corrected),
+        )
+
+    @property
+    def _is_cancelled(self) -> bool:
+        return _is_set(self.cancel)
+
+    def _keyframes(self, edges: list[SlicePrediction]) -> Front:
+        """The keyframes in ascending order, which are also written down."""
+        for index, prompts in self.plan.keyframes.items():
+            if self._is_cancelled:
+                return
+            edges.append(_predict(self.predictor, self.plan, index, prompts))
+            yield index, edges[-1]
+
+    def _between(self, low: SlicePrediction, high: SlicePrediction) -> Front:
+        interval = self.interval(low, high)
         if interval is None:
-            yield from _around_absence(predictor, plan, known[low], known[high], cancel)
-        else:
-            yield from _within(predictor, plan, interval, cancel)
-    for edge, step in ((indices[-1], 1), (indices[0], -1)):
-        yield from _front(predictor, plan, known[edge], edge, step, None, cancel)
+            return self._around_absence(low, high)
+        return self._within(interval)
 
+    def _within(self, interval: Interval) -> Front:
+        """Fill an interval along the front from above, which is the second to run."""
+        low, high, plan = interval.low, interval.high, self.plan
+        up = dict(self.front(low, 1, high.index, is_inner=True))
+        down = self.front(high, -1, low.index, is_inner=True)
+        for index in reversed(range(max(low.index + 1, plan.start), min(high.index, plan.stop))):
+            arrived = [up[index]] if index in up else []
+            arrived += [found for _, found in islice(down, 1)]
+            if self._is_cancelled:  # what waits for a front that was broken off is not final
+                return
+            yield index, self.filled(interval, index, arrived)
 
-def _front(
-    predictor: SlicePredictor,
-    plan: Plan,
-    origin: SlicePrediction,
-    index: int,
-    step: int,
-    goal: int | None,
-    cancel: Event | None,
-    *,
-    is_inner: bool = False,
-) -> Iterator[tuple[int, SlicePrediction]]:
-    """Go on from a keyframe until the object ends, the range ends, or just before `goal`.
+    def _around_absence(self, first: SlicePrediction, last: SlicePrediction) -> Front:
+        """From two keyframes towards what lies between them, where the object is not throughout."""
+        low, high = first.index, last.index
+        barriers = sorted(i for i in self.plan.absent if low < i < high)
+        up = dict(self.front(first, 1, barriers[0] if barriers else high))
+        for index, found in self.front(last, -1, barriers[-1] if barriers else low):
+            other = up.pop(index, None)
+            weight = (high - index) / (high - low)
+            yield index, found if other is None else fuse(other, found, weight)
+        if not self._is_cancelled:  # what waits for a front that was broken off is not final
+            yield from up.items()
 
-    An inner front goes to another keyframe with the object on it, so it does not stop in doubt.
-    """
-    current = origin
-    while True:
-        index += step
-        if index == goal or not plan.start <= index < plan.stop or index in plan.absent:
-            return
-        if current.is_empty or _is_set(cancel):
-            return
-        current = _continue(predictor, plan, current, index)
-        is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
-        if current.is_empty or not (is_wanted or _goes_on(predictor, plan, origin, current, index)):
-            return
-        yield index, current
+    def _unreached(self, seen: set[int]) -> Front:
+        """Clicks on slices that no front came to, and what goes on from there."""
+        plan = self.plan
+        for index in sorted(plan.corrections.keys() - seen):
+            if index in seen or self._is_cancelled or not _has_positive(plan.corrections[index]):
+                continue
+            alone = _predict(self.predictor, plan, index, plan.corrections[index])
+            fronts = (self.front(alone, step, _next_of(seen, index, step)) for step in (1, -1))
+            for here, found in chain([(index, alone)], *fronts):
+                if here not in seen:
+                    seen.add(here)
+                    yield here, found
 
+    def _continue(self, neighbour: SlicePrediction, index: int) -> SlicePrediction:
+        prompts = self.plan.corrections.get(index, ())
+        return _predict(self.predictor, self.plan, index, prompts, neighbour)
 
-def _continue(
-    predictor: SlicePredictor, plan: Plan, neighbour: SlicePrediction, index: int
-) -> SlicePrediction:
-    return _predict(predictor, plan, index, plan.corrections.get(index, ()), neighbour)
+    def _goes_on(self, origin: SlicePrediction, prediction: SlicePrediction) -> bool:
+        """Whether a front goes on: the model says so, and the object still looks like itself."""
+        is_sure = prediction.confidence >= self._eased(CONFIDENCE_LIMIT)
+        largest = GROWTH_LIMIT / self._ease**0.5 * max(origin.radius, 1.0)
+        return is_sure and prediction.radius <= largest and self._is_seen(origin, prediction)
+
+    def _is_seen(
+        self,
+        origin: SlicePrediction,
+        prediction: SlicePrediction,
+        presence: float = PRESENCE_LIMIT,
+        score: float = SCORE_LIMIT,
+        likeness: float = LIKENESS_LIMIT,
+    ) -> bool:
+        """Whether the model and the grey values say that the object is on a slice."""
+        if prediction.presence < self._eased(presence) or prediction.score < self._eased(score):
+            return False
+        known = origin.appearance
+        if known is None:
+            return True
+        crop = self.predictor.crop(self.plan.axis, prediction.index, prediction.field)
+        return known.likeness(crop, prediction.logits) >= self._eased(likeness)
+
+    def _is_unseen(self, prediction: SlicePrediction) -> bool:
+        """Whether doubt comes from this slice; if it has grown on the way, a gap is no excuse."""
+        return prediction.presence < self._eased(BACK_PRESENCE)
+
+    def _is_back(
+        self, origin: SlicePrediction, seen: SlicePrediction, prediction: SlicePrediction
+    ) -> bool:
+        """Whether what is there behind a gap is surely what was seen before it."""
+        limits = (BACK_PRESENCE, BACK_SCORE, BACK_LIKENESS)
+        if not self._is_seen(origin, prediction, *limits):
+            return False
+        return overlap_of(seen, prediction) >= BACK_OVERLAP
+
+    def _longest_gap(self, seen: SlicePrediction) -> int:
+        """How many slices may be bridged beyond one that the object was seen on."""
+        slices = GAP_RADII * seen.radius / self.predictor.slice_step(self.plan.axis)
+        return max(1, min(GAP_LOOKS, int(slices)))
+
+    @property
+    def _ease(self) -> float:
+        return float(SENSITIVITY_ODDS ** (1 - 2 * self.plan.sensitivity))
+
+    def _eased(self, limit: float) -> float:
+        """A limit whose odds follow from the plan's sensitivity."""
+        ease = self._ease
+        return limit if ease == 1 else limit * ease / (1 - limit + limit * ease)
 
 
 def _predict(
@@ -300,92 +488,11 @@ def _predict(
     return found if plan.box is None else confine(found, plan.box)
 
 
-def _goes_on(
-    predictor: SlicePredictor,
-    plan: Plan,
-    origin: SlicePrediction,
-    prediction: SlicePrediction,
-    index: int,
-) -> bool:
-    """Whether a front goes on: the model says so, and the object still looks like itself."""
-    ease = SENSITIVITY_ODDS ** (1 - 2 * plan.sensitivity)
-    said = (
-        (prediction.confidence, CONFIDENCE_LIMIT),
-        (prediction.presence, PRESENCE_LIMIT),
-        (prediction.score, SCORE_LIMIT),
-    )
-    if any(value < _eased(limit, ease) for value, limit in said):
-        return False
-    if prediction.radius > GROWTH_LIMIT / ease**0.5 * max(origin.radius, 1.0):
-        return False
-    known = origin.appearance
-    if known is None:
-        return True
-    crop = predictor.crop(plan.axis, index, prediction.field)
-    return known.likeness(crop, prediction.logits) >= _eased(LIKENESS_LIMIT, ease)
-
-
-def _eased(limit: float, factor: float) -> float:
-    """A limit whose odds are multiplied."""
-    return limit if factor == 1 else limit * factor / (1 - limit + limit * factor)
-
-
-def _interval(
-    predictor: SlicePredictor, plan: Plan, low: SlicePrediction, high: SlicePrediction
-) -> Interval | None:
-    """Two keyframes between which the object goes on; None where the user says that it does not."""
-    if low.is_empty or high.is_empty or any(low.index < i < high.index for i in plan.absent):
-        return None
-    return Interval(low, high, predictor.slice_step(plan.axis))
-
-
-def _within(
-    predictor: SlicePredictor, plan: Plan, interval: Interval, cancel: Event | None
-) -> Iterator[tuple[int, SlicePrediction]]:
-    """Fill an interval along the front from above, which is the second to run."""
-    low, high = interval.low, interval.high
-    up = dict(_front(predictor, plan, low, low.index, 1, high.index, cancel, is_inner=True))
-    down = _front(predictor, plan, high, high.index, -1, low.index, cancel, is_inner=True)
-    for index in reversed(range(max(low.index + 1, plan.start), min(high.index, plan.stop))):
-        arrived = [up[index]] if index in up else []
-        arrived += [found for _, found in islice(down, 1)]
-        if _is_set(cancel):  # what waits for a front that was broken off would not be final
-            return
-        yield index, _filled(predictor, plan, interval, index, arrived)
-
-
-def _filled(
-    predictor: SlicePredictor,
-    plan: Plan,
-    interval: Interval,
-    index: int,
-    arrived: list[SlicePrediction],
-) -> SlicePrediction:
-    """A slice of an interval, computed once."""
-    is_corrected = index in plan.corrections
-    return predictor.predictions.get_or_compute(
-        interval.key(index, arrived) + b"!" * is_corrected,
-        lambda: interval.fill(index, arrived, is_corrected=is_corrected),
-    )
-
-
-def _around_absence(
-    predictor: SlicePredictor,
-    plan: Plan,
-    first: SlicePrediction,
-    last: SlicePrediction,
-    cancel: Event | None,
-) -> Iterator[tuple[int, SlicePrediction]]:
-    """From two keyframes towards what lies between them, where the object is not throughout."""
-    low, high = first.index, last.index
-    barriers = sorted(i for i in plan.absent if low < i < high)
-    up = dict(_front(predictor, plan, first, low, 1, barriers[0] if barriers else high, cancel))
-    goal = barriers[-1] if barriers else low
-    for index, found in _front(predictor, plan, last, high, -1, goal, cancel):
-        other = up.pop(index, None)
-        yield index, found if other is None else fuse(other, found, (high - index) / (high - low))
-    if not _is_set(cancel):  # what waits for a front that was broken off would not be final
-        yield from up.items()
+def _noted(front: Front, seen: set[int]) -> Front:
+    """A front that writes down where it has been."""
+    for index, found in front:
+        seen.add(index)
+        yield index, found
 
 
 def _next_of(indices: Iterable[int], index: int, step: int) -> int | None:

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from stacksam.core.cleanup import CleanUp, clean_mask
-from stacksam.core.masks import Box, box_of
+from stacksam.core.masks import Box, box_of, window_of
 from stacksam.propagation.slice_predictor import SlicePrediction
 
 
@@ -69,11 +69,11 @@ class SliceMask:
     @property
     def mask(self) -> np.ndarray:
         """A new ndarray of shape `plane_shape`, bool."""
-        mask = np.zeros(self.plane_shape, dtype=bool)
-        if self.box is not None:
-            y0, x0, y1, x1 = self.box
-            mask[y0:y1, x0:x1] = self._inside()
-        return mask
+        return self.window((0, 0, *self.plane_shape))
+
+    def window(self, window: Box) -> np.ndarray:
+        """The mask in a half-open box: a new ndarray (h, w) of bool."""
+        return window_of(self._inside(), self.box, window)
 
     def line(self, index: int, axis: int) -> np.ndarray:
         """One row (axis 0) or column (axis 1) of the mask: a new ndarray (n,) of bool."""
@@ -127,14 +127,6 @@ class SliceMask:
         y0, x0, y1, x1 = self.box or (0, 0, 0, 0)
         bits = np.frombuffer(zlib.decompress(self.packed) if self.packed else b"", np.uint8)
         return np.unpackbits(bits, count=(y1 - y0) * (x1 - x0)).reshape(y1 - y0, x1 - x0) > 0
-
-
-def meets(first: SliceMask, second: SliceMask) -> bool:
-    """Whether the boxes around two masks of one slice overlap."""
-    if first.box is None or second.box is None:
-        return False
-    (ay0, ax0, ay1, ax1), (by0, bx0, by1, bx1) = first.box, second.box
-    return ay0 < by1 and by0 < ay1 and ax0 < bx1 and bx0 < ax1
 
 
 @lru_cache(maxsize=4096)  # a job's thread cleans first, and whoever asks later finds it here

@@ -14,16 +14,16 @@ from stacksam.core.cleanup import CleanUp
 from stacksam.core.masks import Box
 from stacksam.core.prompts import Prompt, PromptSet
 from stacksam.propagation import (
+    Contest,
     Plan,
     SliceMask,
     SlicePrediction,
     SlicePredictor,
     agree,
     make_plan,
-    run_plan,
+    run_plans,
     run_slice,
     says_where,
-    share_out,
     smooth_stack,
 )
 from stacksam.propagation.box_limit import cut
@@ -193,7 +193,7 @@ def propagation_job(
 
 @dataclass(frozen=True, eq=False)
 class PropagationJob:
-    """Several objects along one axis, one after the other.
+    """Several objects along one axis, side by side.
 
     Attributes
     ----------
@@ -212,6 +212,7 @@ class PropagationJob:
     predictor: SlicePredictor = field(repr=False)
     finish: Finish = Finish()
     _found: list[tuple[int, int, SliceMask]] = field(default_factory=list, repr=False)
+    _contest: Contest = field(default_factory=Contest, repr=False)
     _decoded: dict[int, int] = field(default_factory=dict, repr=False)
     _finished: set[int] = field(default_factory=set, repr=False)
 
@@ -247,24 +248,33 @@ class PropagationJob:
             claim are shared out at the end, see `results`.
         """
         spacing = self.predictor.volume.plane_spacing(self.axis)
+        plans = {object_id: task.plan for object_id, task in self.tasks.items()}
+        decoded, object_id = self.predictor.decoded, 0
+        for object_id, index, prediction in run_plans(self.predictor, plans, self._contest, cancel):
+            found, task = SliceMask.from_prediction(prediction), self.tasks[object_id]
+            decoded = self._count(object_id, decoded)
+            if task.plan.box is not None:
+                found = cut(found, task.plan.box)
+                if found.is_empty and index not in task.plan.keyframes:
+                    continue
+            self._found.append((object_id, index, found))
+            yield object_id, index, found.cleaned(task.clean_up, spacing)
+            self.predictor.sweep()
+        self._count(object_id, decoded)
         for object_id, task in self.tasks.items():
-            before = self.predictor.decoded
-            for index, prediction in run_plan(self.predictor, task.plan, cancel):
-                found = SliceMask.from_prediction(prediction)
-                if task.plan.box is not None:
-                    found = cut(found, task.plan.box)
-                    if found.is_empty and index not in task.plan.keyframes:
-                        continue
-                self._found.append((object_id, index, found))
-                self._decoded[object_id] = self.predictor.decoded - before
-                yield object_id, index, found.cleaned(task.clean_up, spacing)
-                self.predictor.sweep()
             if cancel is not None and cancel.is_set():
                 return
+            decoded = self.predictor.decoded
             for index, found in self._finish_object(object_id, task.plan, cancel):
                 yield object_id, index, found.cleaned(task.clean_up, spacing)
-            self._decoded[object_id] = self.predictor.decoded - before
+            self._count(object_id, decoded)
             self._finished.add(object_id)
+
+    def _count(self, object_id: int, before: int) -> int:
+        """Add what was decoded since to an object's account; a look beyond goes to the next one."""
+        now = self.predictor.decoded
+        self._decoded[object_id] = self._decoded.get(object_id, 0) + now - before
+        return now
 
     def _finish_object(
         self, object_id: int, plan: Plan, cancel: Event | None
@@ -301,14 +311,10 @@ class PropagationJob:
             Called with (slices done, slices at most), all objects together.
         cancel : Event, optional
         """
-        count = self.predictor.volume.n_slices(self.axis)
-        total, current, done = count * len(self.tasks), None, 0
-        for object_id, _, _ in self.run(cancel):
-            if object_id != current:
-                current, done = object_id, count * self.object_ids.index(object_id)
-            done = min(done + 1, count * (1 + self.object_ids.index(object_id)))
+        total = self.predictor.volume.n_slices(self.axis) * len(self.tasks)
+        for done, _ in enumerate(self.run(cancel), start=1):
             if progress:
-                progress(done, total)
+                progress(min(done, total), total)
         if progress and self._finished == self.tasks.keys():
             progress(total, total)
 
@@ -342,5 +348,5 @@ class PropagationJob:
                 complete=object_id in self._finished,
                 decoded=self._decoded.get(object_id, 0),
             )
-            for object_id, slices in share_out(found, keyframes).items()
+            for object_id, slices in self._contest.share_out(found, keyframes).items()
         }

@@ -35,7 +35,7 @@ def segment_file(
 ) -> np.ndarray:
     """Segment a stack from a prompts file and write labels in the image's geometry.
 
-    Objects along one axis share out what more than one of them claims; all are committed under
+    Objects along one axis compete for what more than one of them claims; all are committed under
     their own ids, in the file's order.
 
     Parameters

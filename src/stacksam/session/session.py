@@ -171,7 +171,8 @@ class Session(SliceWork):
         Parameters
         ----------
         object_id : int or several ints
-            Objects of one call share out the pixels that more than one of them claims.
+            Objects of one call compete for the pixels that more than one of them claims; the order
+            of the ids does not matter.
         axis, z_range, sensitivity, inside
             See `propagation_job`.
         progress : callable, optional
