@@ -10,8 +10,8 @@ KEPT = 64 * 2**20
 """Bytes at the end of the heap that stay with the process when they are freed."""
 
 LARGE = 4 * 2**20
-"""Bytes of an array from which on it lies outside of the heap. From here on numpy asks for huge
-pages; on the heap that outlasts the array, and the system then fills up holes that were given back.
+"""Bytes of an array from which on it lies outside of the heap. More than any array of a small
+network; less than the labels of which each of the journal's snapshots makes a copy.
 """
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
