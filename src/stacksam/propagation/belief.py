@@ -61,7 +61,7 @@ def carry_belief(before: float, score: float, presence: float, weights: Weights 
     --------
     >>> sure, unsure = carry_belief(1.25, 0.9, 0.9999), carry_belief(1.25, 0.6, 0.8)
     >>> round(as_confidence(sure), 2), round(as_confidence(unsure), 2)
-    (0.78, 0.45)
+    (0.77, 0.42)
     """
     evidence = weights.score * _log_odds(score, _SCORE_EDGE)
     evidence += weights.presence * _log_odds(presence, _PRESENCE_EDGE)
