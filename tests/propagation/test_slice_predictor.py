@@ -1,5 +1,6 @@
 """One slice from the prompts on it, or from the slice beside it."""
 
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -18,7 +19,12 @@ from stacksam.core.windows import Window, resolve_window
 from stacksam.propagation import SlicePredictor
 from stacksam.propagation.belief import carry_belief
 from stacksam.propagation.field_choice import CLICK_SCALES
-from stacksam.propagation.slice_predictor import HANDED_LOGIT
+from stacksam.propagation.slice_predictor import (
+    GROWN_SHARE,
+    GROWTH,
+    HANDED_LOGIT,
+    without_growth,
+)
 
 TRUTH = two_tubes()
 FIRST = TRUTH[5] == 1
@@ -332,3 +338,33 @@ def test_belief_goes_on_from_the_neighbour_and_starts_anew_where_the_user_clicks
     clicked = predictor.from_prompts(0, 7, (point(22, 24, index=7),), near)
     assert clicked.belief == known.belief
     assert not clicked.is_handed
+
+
+def test_growth_is_taken_off_but_thin_masks_stay():
+    steep = np.linspace(-20, 20, 4096, dtype=np.float32).reshape(1, 64, 64)
+    assert np.allclose(without_growth(steep), steep - GROWTH)
+    thin = np.full((1, 64, 64), -3, np.float32)
+    thin[0, 30] = np.linspace(0.01, 0.2, 64)  # a line that is nowhere sure
+    left = np.count_nonzero(without_growth(thin) > 0) / 64
+    assert 1 - 2 * GROWN_SHARE <= left < 1
+    nothing = np.full((2, 8, 8), -1, np.float32)
+    assert np.array_equal(without_growth(nothing), nothing)
+
+
+class Unsure(ThresholdPredictor):
+    """Its masks have an edge of low logits."""
+
+    def decode(self, embedding, prompts):
+        found = super().decode(embedding, prompts)
+        return replace(found, logits=np.where(found.logits > 0, np.float32(0.2), found.logits))
+
+
+def test_only_what_a_neighbour_handed_on_is_lowered():
+    volume = stack_of(TRUTH)
+    predictor = SlicePredictor(volume, resolve_window(volume, "auto"), Unsure())
+    first = predictor.from_prompts(0, 5, (box(),))
+    assert first.logits.max() == np.float32(0.2)
+    handed = predictor.from_neighbour(0, 6, first)
+    assert handed.logits.max() < 0.2
+    clicked = predictor.from_prompts(0, 6, (point(22, 24, index=6),), first)
+    assert clicked.logits.max() == np.float32(0.2)

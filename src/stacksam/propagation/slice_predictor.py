@@ -58,6 +58,10 @@ HANDED_LOGIT = 4.0
 """Limit of the logits handed on to a neighbour: certainty about one slice must not become certainty
 about the next; chosen on train and val."""
 
+GROWTH, GROWN_SHARE = 0.25, 0.03
+"""Taken off the logits of what a neighbour handed on, as masks grow a little from slice to slice;
+but no more than takes away this share of the mask, which spares thin objects (decision 0026)."""
+
 EMBEDDING_BUDGET = 512 * 2**20
 """Bytes of embeddings: 512 fields of the built-in model, 1 MB each."""
 
@@ -398,6 +402,8 @@ class SlicePredictor:
             context=self._context(axis, index, field, state.neighbour),
         )
         prediction = model.decode(self.embed(axis, index, field), prompts)
+        if state.is_neighbour and not state.signs:
+            prediction = replace(prediction, logits=without_growth(prediction.logits))
         self.decoded += 1
         is_ambiguous = len(state.signs) == 1 and state.box is None and state.logits is None
         shown = 1 + int(np.argmax(prediction.scores[1:])) if is_ambiguous else 0
@@ -474,6 +480,13 @@ class SlicePredictor:
 def says_where(prompt: Prompt) -> bool:
     """Whether a prompt tells where the object is, or that it is absent; negative ones do not."""
     return isinstance(prompt, BoxPrompt | MaskPrompt) or prompt.positive
+
+
+def without_growth(logits: np.ndarray) -> np.ndarray:
+    """Logits (M, h, w), lowered by `GROWTH` or less, so that the first mask keeps its core."""
+    inside = logits[0][logits[0] > 0]
+    shift = min(GROWTH, float(np.quantile(inside, GROWN_SHARE))) if inside.size else 0.0
+    return logits - np.float32(shift)
 
 
 def _kept_prediction(prediction: SlicePrediction) -> SlicePrediction:
