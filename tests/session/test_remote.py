@@ -46,6 +46,7 @@ def test_a_slice_that_fails_in_the_middle_of_a_run_loses_nothing(web, address, t
     with pytest.raises(ReadError, match=r"the server of tubes\.zarr answered 503"):
         session.propagate(1)
     np.testing.assert_array_equal(session.labels, labels)
+    assert 6 in session.result(1).slices
     web.statuses.clear()
     np.testing.assert_array_equal(session.propagate(1).mask, truth == 1)
 
