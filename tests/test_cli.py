@@ -62,7 +62,7 @@ def test_segment_hands_on_what_was_given(run, segmented, flag, window):
     result = run(*SEGMENT, "--window", flag, "--axis", 1, "--device", "cpu", "--model", "other")
     assert result.exit_code == 0
     ((image, prompts, out, options),) = segmented.seen
-    assert (image, prompts, out) == (Path("ct.nii.gz"), Path("p.json"), Path("labels.nii.gz"))
+    assert (image, prompts, out) == ("ct.nii.gz", Path("p.json"), Path("labels.nii.gz"))
     del options["progress"]
     given = {"window": window, "axis": 1, "device": "cpu", "model": "other"}
     others = {"whole_slice": False, "overlap": "keep", "ask": None}

@@ -28,7 +28,7 @@ Model = Annotated[str, typer.Option(help="A name from 'models list' or a checkpo
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 SessionFolder = Annotated[Path, typer.Argument(help="A session folder.")]
 SessionImage = Annotated[
-    Path | None,
+    str | None,
     typer.Option(help="What the session was made on [the image of its name beside the folder]."),
 ]
 ModelName = Annotated[str, typer.Argument(help="A name from 'models list'.")]
@@ -99,7 +99,9 @@ def _confirmed(fact: str) -> bool:
 @app.command()
 def segment(
     ctx: typer.Context,
-    image: Annotated[Path, typer.Argument(help="NIfTI, NRRD, MHA, TIFF, PNG ... file.")],
+    image: Annotated[
+        str, typer.Argument(help="NIfTI, NRRD, MHA, TIFF, PNG ... file, or address of a Zarr.")
+    ],
     prompts: Annotated[Path, typer.Option(help="prompts.json: what to segment.")],
     out: Annotated[Path, typer.Option(help="Label file; its extension chooses the format.")],
     model: Model = "compact",
@@ -260,11 +262,11 @@ def evaluate(
 def measure(
     ctx: typer.Context,
     labels: Annotated[
-        Path, typer.Argument(help="Label image, DICOM SEG, or RTSTRUCT (with --image).")
+        str, typer.Argument(help="Label image, DICOM SEG, or RTSTRUCT (with --image).")
     ],
     out: Annotated[Path, typer.Option(help="Table: .csv or .parquet.")],
     image: Annotated[
-        Path | None, typer.Option(help="What the labels belong to; adds intensities.")
+        str | None, typer.Option(help="What the labels belong to; adds intensities.")
     ] = None,
     names: Annotated[
         Path | None, typer.Option(help='JSON file of names by label id, {"1": "liver"}.')

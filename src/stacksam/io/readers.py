@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.dicom_files import SEGMENTATIONS, STRUCTURE_SET, is_dicom, storage_class
 from stacksam.io.dicom_seg import read_segmentation
 from stacksam.io.lazy_view import LazyView
+from stacksam.io.remote import Address, located
 from stacksam.io.rtstruct import read_structures
 
-Reader = Callable[[Path, str, Choice, int | None, Choice], Volume]
+Reader = Callable[[Any, str, Choice, int | None, Choice], Volume]
 
 
 def read(
@@ -39,7 +41,8 @@ def read(
     Parameters
     ----------
     path : str or path-like
-        The file or folder.
+        The file or folder, or the address of an OME-Zarr image or Zarr array: https, http or s3
+        (extra ``remote``). Only metadata is fetched, and later the chunks that are needed.
     channel : int or str, optional
         Which channel, where there are several; by name if OME metadata has names.
     time : int, optional
@@ -69,11 +72,11 @@ def read(
     >>> read(folder / "stack.npy")
     Volume((3, 4, 5), uint8, spacing_zyx=None)
     """
-    path = Path(path)
-    kind, reader = _reader_of(path)
-    volume = _in_a_sentence(path, kind, lambda: reader(path, kind, channel, time, series))
+    source = located(path)
+    kind, reader = _reader_of(source)
+    volume = _in_a_sentence(source, kind, lambda: reader(source, kind, channel, time, series))
     for note in volume.notes:
-        warnings.warn(f"{path.name}: {note}", UserWarning, stacklevel=2)
+        warnings.warn(f"{source.name}: {note}", UserWarning, stacklevel=2)
     return volume
 
 
@@ -102,22 +105,23 @@ def read_labels(
     ReadError
         As for `read`, or if the labels hold no integers or do not fit `like`.
     """
-    path = Path(path)
-    kind, _ = _reader_of(path)
-    volume = _in_a_sentence(path, kind, lambda: _read_labels(path, like, channel))
+    source = located(path)
+    kind, _ = _reader_of(source)
+    volume = _in_a_sentence(source, kind, lambda: _read_labels(source, like, channel))
     known = () if like is None else like.notes
     for note in volume.notes:
         if note not in known:
-            warnings.warn(f"{path.name}: {note}", UserWarning, stacklevel=2)
+            warnings.warn(f"{source.name}: {note}", UserWarning, stacklevel=2)
     return volume
 
 
-def _read_labels(path: Path, like: Volume | None, channel: Choice) -> Volume:
-    object_class = storage_class(path) if path.is_file() else ""
-    if object_class in SEGMENTATIONS:
-        return read_segmentation(path, like=like, channel=channel)
-    if object_class == STRUCTURE_SET and like is not None:
-        return read_structures(path, like, channel=channel)
+def _read_labels(path: Path | Address, like: Volume | None, channel: Choice) -> Volume:
+    if isinstance(path, Path) and path.is_file():
+        object_class = storage_class(path)
+        if object_class in SEGMENTATIONS:
+            return read_segmentation(path, like=like, channel=channel)
+        if object_class == STRUCTURE_SET and like is not None:
+            return read_structures(path, like, channel=channel)
     kind, reader = _reader_of(path)
     volume = reader(path, kind, channel, None, None)
     if volume.rgb or volume.dtype.kind not in "biu":
@@ -146,7 +150,7 @@ def _whole_numbers(volume: Volume, name: str) -> Volume:
     )
 
 
-def _in_a_sentence(path: Path, kind: str, work: Callable[[], Volume]) -> Volume:
+def _in_a_sentence(path: Path | Address, kind: str, work: Callable[[], Volume]) -> Volume:
     """Run a reader; whatever it raises becomes a `ReadError` of one sentence."""
     try:
         return work()
@@ -165,8 +169,14 @@ def _in_a_sentence(path: Path, kind: str, work: Callable[[], Volume]) -> Volume:
         ) from error
 
 
-def _reader_of(path: Path) -> tuple[str, Reader]:
+def _reader_of(path: Path | Address) -> tuple[str, Reader]:
     """Return the kind of a file or folder, for messages, and its reader."""
+    if isinstance(path, Address):
+        if full_suffix(Path(path.name)) in _READERS:
+            raise ReadError(
+                f"only Zarr is read from an address; download {path.name} and open the file"
+            )
+        return "Zarr", zarr_images.read_zarr
     if path.is_dir():
         is_zarr = zarr_images.is_zarr(path)
         return ("Zarr", zarr_images.read_zarr) if is_zarr else ("DICOM", dicom.read_dicom)

@@ -17,7 +17,7 @@ from stacksam.io.limits import DEFLATE, check_declared
 if TYPE_CHECKING:
     import zarr
 
-_SPARE = 2**20  # filters and checksums may add to a chunk
+SPARE = 2**20  # filters and checksums may add to a chunk
 _ZSTD_MAGIC = 0xFD2FB528
 
 
@@ -27,7 +27,7 @@ def check_chunks(array: zarr.Array, key: Sequence[int | slice], name: str) -> No
     Parameters
     ----------
     array : zarr.Array
-        Only arrays in local folders are looked at.
+        Chunks are looked at in local folders; `RemoteStore` looks at those that arrive.
     key : sequence of int or slice
         Which part is going to be read, one entry per axis.
     name : str
@@ -50,7 +50,7 @@ def check_chunks(array: zarr.Array, key: Sequence[int | slice], name: str) -> No
     folder = Path(root) / array.path
     for place in _places(array, key):
         path = folder / array.metadata.encode_chunk_key(place)
-        if path.is_file() and _decoded(path, size) > 2 * size + _SPARE:
+        if path.is_file() and _decoded(path, size) > 2 * size + SPARE:
             raise ReadError(
                 f"{name} has a chunk that would decode to far more than the array can hold; it was "
                 "not opened"
@@ -69,12 +69,22 @@ def _places(array: zarr.Array, key: Sequence[int | slice]) -> Iterator[tuple[int
 
 
 def _decoded(path: Path, expected: int) -> float:
-    """Return the decoded size that a chunk file declares, 0 where it does not say."""
-    stored = path.stat().st_size
+    with open(path, "rb") as file:
+        return declared_size(file.read(18), path.stat().st_size, expected)
+
+
+def declared_size(head: bytes, stored: int, expected: int) -> float:
+    """Return the decoded size that a chunk declares, 0 where it does not say.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first 18 bytes.
+    stored, expected : int
+        Bytes of the chunk as it is, and as it should decode to.
+    """
     if stored * DEFLATE <= expected:
         return 0.0
-    with open(path, "rb") as file:
-        head = file.read(18)
     if len(head) >= 16 and head[0] in (1, 2) and struct.unpack_from("<I", head, 12)[0] == stored:
         return float(struct.unpack_from("<I", head, 4)[0])  # Blosc
     if len(head) >= 14 and struct.unpack_from("<I", head)[0] == _ZSTD_MAGIC:

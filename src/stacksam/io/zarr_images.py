@@ -13,10 +13,13 @@ from stacksam.core.volume import Volume
 from stacksam.io.axes import Choice, make_volume, pick_index, pick_stack
 from stacksam.io.lazy_view import LazyView
 from stacksam.io.ngff import axis_letters, ome_attributes, placement_mm
+from stacksam.io.remote import Address
 from stacksam.io.zarr_chunks import check_chunks, full_key
 
 if TYPE_CHECKING:
     import zarr
+
+    from stacksam.io.remote_store import RemoteStore
 
 METADATA_FILES = ("zarr.json", ".zarray", ".zgroup")
 OWN_KEY = "stacksam"  # our attributes: what OME-Zarr has no place for
@@ -34,7 +37,9 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in METADATA_FILES)
 
 
-def read_zarr(path: Path, suffix: str, channel: Choice, time: int | None, series: Choice) -> Volume:
+def read_zarr(
+    path: Path | Address, suffix: str, channel: Choice, time: int | None, series: Choice
+) -> Volume:
     """Read an OME-Zarr image, one level of it, or a plain array; no voxel is loaded.
 
     OME-Zarr gives axes and spacing, `series` chooses the resolution level (0, the finest, without
@@ -43,7 +48,8 @@ def read_zarr(path: Path, suffix: str, channel: Choice, time: int | None, series
     """
     import zarr
 
-    node = zarr.open(path, mode="r")
+    store = _remote_store(path) if isinstance(path, Address) else None
+    node = _open_remote(store) if store is not None else zarr.open(path, mode="r")
     name = path.name
     while isinstance(node, zarr.Group) and "multiscales" not in ome_attributes(node):
         node, name = _only_image(node, name)
@@ -60,6 +66,8 @@ def read_zarr(path: Path, suffix: str, channel: Choice, time: int | None, series
         axes, is_colour = axis_letters(multiscale), False
         if len(axes) != node.ndim:
             raise ReadError(f"{path.name} names {len(axes)} axes, but its array has {node.ndim}")
+    if store is not None:
+        store.expect(node)
     stack, rgb, is_timelapse = pick_stack(
         LazyView(_Stored(node, path.name)),
         axes,
@@ -71,6 +79,32 @@ def read_zarr(path: Path, suffix: str, channel: Choice, time: int | None, series
     )
     spacing, affine = Placement() if is_timelapse else placement
     return make_volume(stack, path.name, rgb=rgb, spacing_zyx=spacing, affine=affine)
+
+
+def _remote_store(address: Address) -> RemoteStore:
+    try:
+        from stacksam.io.remote_store import RemoteStore
+
+        return RemoteStore(address)
+    except ImportError as error:
+        raise ReadError(
+            f"{address.name} lies on a server, and a package to read it is not installed; pip "
+            'install "napari-stacksam[remote]" brings it'
+        ) from error
+
+
+def _open_remote(store: RemoteStore) -> zarr.Group | zarr.Array:
+    """Open what lies at an address; a ReadError if there is no Zarr."""
+    import zarr
+
+    try:
+        return zarr.open(store, mode="r")
+    except FileNotFoundError:
+        if store.was_refused:
+            raise store.explained(PermissionError()) from None
+        raise ReadError(
+            f"{store.name} was not found or is not a Zarr array or image; check the address"
+        ) from None
 
 
 class _Stored:

@@ -12,6 +12,7 @@ from typing import Any
 from stacksam.core.errors import ReadError, WriteError
 from stacksam.io import read, read_labels
 from stacksam.io.atomic import atomic_path, full_suffix
+from stacksam.io.remote import located
 from stacksam.measurement.counts import count_objects
 from stacksam.measurement.objects import Row, measure_labels
 
@@ -96,7 +97,7 @@ def measure_file(
     stack = read_labels(labels, like=volume)
     rows = measure_labels(stack, volume, names=given, progress=progress)
     if not rows:
-        raise ReadError(f"{Path(labels).name} holds no object; every voxel is 0")
+        raise ReadError(f"{located(labels).name} holds no object; every voxel is 0")
     write_table(out, rows)
     return rows, count_objects(rows, stack, volume)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stacksam.core.errors import ReadError
 from stacksam.core.prompts import check_axis, prompt_to_dict
 from stacksam.core.sparse_stack import add_plane, empty_stack
 from stacksam.core.volume import Volume
@@ -191,10 +192,16 @@ class Session(SliceWork):
         ------
         ValueError
             If an object has nothing along this axis that says where it is.
+        ReadError
+            If a slice cannot be read; what was found until then is kept, as after `cancel`.
         """
         finish = Finish(consensus, smooth)
         job = self.propagation_job(object_id, axis, z_range, sensitivity, finish, inside)
-        job.run_all(progress, cancel)
+        try:
+            job.run_all(progress, cancel)
+        except ReadError:  # of a slice; a server may be there again later
+            self.accept_propagation(job)
+            raise
         accepted = self.accept_propagation(job)
         results = {i: accepted.get(i) or job.empty_result(i) for i in job.object_ids}
         return results if isinstance(object_id, Iterable) else results[int(object_id)]
