@@ -15,8 +15,7 @@ from pathlib import Path
 import stacksam
 from stacksam.evaluation import Report, evaluate
 from stacksam.training.config import Config, load_config
-from stacksam.training.loop import Trainer
-from stacksam.training.packing import pack
+from stacksam.training.loop import Trainer, make_missing
 
 
 def measure(
@@ -34,8 +33,7 @@ def measure(
         base,
         train=replace(base.train, steps=steps, images_per_step=images_per_step, start_weights=None),
     )
-    if not base.data.pack.exists():
-        pack(base.data, print)
+    make_missing(base, print)
 
     def report(name: str, seed: int = 0, without: tuple[str, ...] = ()) -> Report:
         return _report(_variant(base, Path(runs) / name, seed, without), data, limit)

@@ -51,6 +51,8 @@ class Claim:
         What `packed` covers.
     packed : bytes
         Logits of the pixels in the box. Build it with `from_prediction`.
+    key : bytes
+        Of the prediction that it was made of.
     """
 
     object_id: int
@@ -58,6 +60,7 @@ class Claim:
     rank: int = 0
     box: Box | None = None
     packed: bytes = b""
+    key: bytes = b""
 
     @classmethod
     def from_prediction(cls, object_id: int, found: SlicePrediction) -> Claim:
@@ -65,10 +68,11 @@ class Claim:
         mask = SliceMask.from_prediction(found)
         rank = GIVEN if mask.is_given else 0
         if mask.box is None:
-            return cls(object_id, mask, rank)
+            return cls(object_id, mask, rank, key=found.key)
         logits = paste_logits(found.logits, found.field, found.plane_shape)[as_slices(mask.box)]
         steps = np.rint(_STEPS * np.clip(logits, 0, CLEAR_LOGIT)).astype(np.uint8)
-        return cls(object_id, mask, rank, mask.box, zlib.compress(steps.tobytes(), 1))
+        packed = zlib.compress(steps.tobytes(), 1)
+        return cls(object_id, mask, rank, mask.box, packed, found.key)
 
     @property
     def strength(self) -> float:
@@ -115,7 +119,9 @@ class Contest:
         others = self._objects_on.get(found.index, set()) - {object_id}
         if not others or found.given is not None:
             return found
-        mine = Claim.from_prediction(object_id, found)
+        mine = self._claims.get((object_id, found.index))
+        if mine is None or mine.key != found.key:  # what lies in a gap was not claimed yet
+            mine = Claim.from_prediction(object_id, found)
         lost = _lost(mine, [self._claims[other, found.index] for other in others])
         if not lost.any():
             return found

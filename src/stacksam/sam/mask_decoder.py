@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stacksam.sam.fast_linear import add_product, has_onednn, is_plain_inference, multiply
-from stacksam.sam.quality_head import QualityHead
+from stacksam.sam.quality_head import QualityHead, mean_features
 from stacksam.sam.transformer import LayerNorm2d, TwoWayTransformer
 
 
@@ -147,7 +147,8 @@ class MaskDecoder(nn.Module):
             cells = F.avg_pool2d(masks.float().sigmoid(), 4)  # (B, M, H, W)
         if self.has_object_score:
             score = self.pred_obj_score_head(hs[:, 1 + self.num_mask_tokens])
-            score = score + self.pooled_score_head(_inside_and_outside(features, cells[:, 0]))
+            both = torch.stack([cells[:, 0], 1 - cells[:, 0]], 1)  # under the mask and beside it
+            score = score + self.pooled_score_head(mean_features(features, both).flatten(1))
         if self.quality_head is not None:
             iou = iou + self.quality_head(features, mask_tokens, cells.detach())
         return DecoderOutput(masks, iou, score)
@@ -165,16 +166,6 @@ class MaskDecoder(nn.Module):
 def _weigh_channels(features: Tensor, weights: Tensor) -> Tensor:
     """Sums of (B, C, h, w) over C, weighted by (B, M, C)."""
     return (weights @ features.flatten(2)).unflatten(2, features.shape[-2:])  # (B, M, h, w)
-
-
-def _inside_and_outside(features: Tensor, cells: Tensor) -> Tensor:
-    """Mean features under a mask and beside it: (B, H * W, C), (B, H, W) -> (B, 2 C)."""
-    inside = cells.flatten(1).to(features.dtype)  # (B, H * W)
-    means = [
-        torch.einsum("bn,bnc->bc", weight, features) / (weight.sum(1, keepdim=True) + 1)
-        for weight in (inside, 1 - inside)
-    ]
-    return torch.cat(means, dim=1)
 
 
 class MLP(nn.Module):

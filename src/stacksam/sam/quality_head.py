@@ -48,13 +48,13 @@ class QualityHead(nn.Module):
             To be added to the predicted IoU.
         """
         rim = F.max_pool2d(cells, 3, stride=1, padding=1) - cells  # the cells just outside
-        inside = _mean_features(features, cells)
-        beside = _mean_features(features, rim)
+        inside = mean_features(features, cells)
+        beside = mean_features(features, rim)
         seen = torch.cat([inside, beside, tokens, _numbers(cells, rim).to(tokens.dtype)], dim=-1)
         return self.out(F.relu(self.hidden(seen)))[..., 0]
 
 
-def _mean_features(features: Tensor, weights: Tensor) -> Tensor:
+def mean_features(features: Tensor, weights: Tensor) -> Tensor:
     """Features (B, H * W, C) averaged under weights (B, M, H, W): (B, M, C)."""
     flat = weights.flatten(2).to(features.dtype)
     return (flat @ features) / (flat.sum(2, keepdim=True) + 1)

@@ -251,12 +251,10 @@ class PropagationJob:
         plans = {object_id: task.plan for object_id, task in self.tasks.items()}
         decoded, object_id = self.predictor.decoded, 0
         for object_id, index, prediction in run_plans(self.predictor, plans, self._contest, cancel):
-            found, task = SliceMask.from_prediction(prediction), self.tasks[object_id]
-            decoded = self._count(object_id, decoded)
-            if task.plan.box is not None:
-                found = cut(found, task.plan.box)
-                if found.is_empty and index not in task.plan.keyframes:
-                    continue
+            task, decoded = self.tasks[object_id], self._count(object_id, decoded)
+            found = _inside(task.plan, index, SliceMask.from_prediction(prediction))
+            if found is None:
+                continue
             self._found.append((object_id, index, found))
             yield object_id, index, found.cleaned(task.clean_up, spacing)
             self.predictor.sweep()
@@ -290,10 +288,8 @@ class PropagationJob:
             kept = plan.keyframes.keys() | plan.corrections.keys()
             spacing = self.predictor.volume.spacing_zyx
             after = smooth_stack(after, self.axis, self.finish.smooth, kept, spacing)
-        if plan.box is not None:
-            limited = {index: cut(found, plan.box) for index, found in after.items()}
-            keyframes = plan.keyframes
-            after = {i: f for i, f in limited.items() if i in keyframes or not f.is_empty}
+        limited = {index: _inside(plan, index, found) for index, found in after.items()}
+        after = {index: found for index, found in limited.items() if found is not None}
         others = [found for found in self._found if found[0] != object_id]
         self._found[:] = others + [(object_id, index, found) for index, found in after.items()]
         gone = {i: replace(before[i], box=None, packed=b"") for i in before.keys() - after.keys()}
@@ -350,3 +346,11 @@ class PropagationJob:
             )
             for object_id, slices in self._contest.share_out(found, keyframes).items()
         }
+
+
+def _inside(plan: Plan, index: int, found: SliceMask) -> SliceMask | None:
+    """What lies in the plan's box; None where that is nothing, unless it is a keyframe."""
+    if plan.box is None:
+        return found
+    found = cut(found, plan.box)
+    return None if found.is_empty and index not in plan.keyframes else found

@@ -69,7 +69,7 @@ def train(
     end = float("inf") if minutes is None else time.perf_counter() + 60 * minutes
     config = load_config(config_path)
     say = progress or (lambda line: None)
-    _make_missing(config, say)
+    make_missing(config, say)
     trainer = Trainer(config)
     last = min(steps or config.train.steps, config.train.steps)
     say(f"training from step {trainer.step} to {last}")
@@ -77,7 +77,7 @@ def train(
     return trainer.export()
 
 
-def _make_missing(config: Config, say: Progress) -> None:
+def make_missing(config: Config, say: Progress) -> None:
     """Pack the data and draw the generated items, whichever is not there yet."""
     data = config.data
     if not data.pack.exists():
