@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stacksam.propagation import propagate as rules
+from stacksam.propagation import stop_rule as rules
 from stacksam.propagation.belief import WEIGHTS, as_confidence
 
 SCRIPT = Path(__file__).resolve().parent.parent / "tools" / "tune_propagation.py"

@@ -30,8 +30,9 @@ from stacksam.core.windows import resolve_window
 from stacksam.evaluation.cases import Case, choose_cases
 from stacksam.evaluation.datasets import find_items
 from stacksam.propagation import SlicePredictor, make_plan
-from stacksam.propagation import propagate as rules
+from stacksam.propagation import stop_rule as rules
 from stacksam.propagation.belief import WEIGHTS, Weights, as_confidence, carry_belief
+from stacksam.propagation.propagate import Way
 
 SIDES = ("train", "val")
 LIMITS = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
@@ -115,7 +116,7 @@ def _follow(predictor: SlicePredictor, case: Case, step: int) -> Iterator[Step]:
     origin = predictor.from_prompts(0, case.index, plan.keyframes[case.index])
     stop = case.slices.stop + BEYOND if step > 0 else case.slices.start - BEYOND - 1
     stop = min(max(stop, case.index - FARTHEST), case.index + FARTHEST)
-    front = rules._Way(predictor, plan).front(origin, step, stop, is_inner=True)
+    front = Way(predictor, plan).front(origin, step, stop, is_inner=True)
     for index, found in front:
         mask, truth = found.mask, case.truth_on(index)
         known, crop = origin.appearance, predictor.crop(0, index, found.field)

@@ -10,7 +10,7 @@ from stacksam.propagation.belief import (
     belief_of,
     carry_belief,
 )
-from stacksam.propagation.propagate import CONFIDENCE_LIMIT
+from stacksam.propagation.stop_rule import CONFIDENCE_LIMIT
 
 
 def after(steps, belief=WEIGHTS.start):

@@ -11,7 +11,7 @@ from stacksam.core.prompts import BoxPrompt, MaskPrompt, PointPrompt, PromptSet,
 from stacksam.core.volume import Volume
 from stacksam.core.windows import apply_window, resolve_window
 from stacksam.propagation.memory import has_memory, run_memory_plan
-from stacksam.propagation.propagate import make_plan
+from stacksam.propagation.plan import make_plan
 from stacksam.propagation.slice_predictor import SlicePredictor
 from stacksam.sam.video_models import VideoPredictor, preprocess_slice
 from video_models import SIDE, own_loop, small_network

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stacksam.sam.mask_decoder import MaskDecoder
+from stacksam.sam.mask_decoder import MaskDecoder, _weigh_channels
 from stacksam.sam.transformer import TwoWayTransformer
 
 
@@ -97,3 +97,13 @@ def test_inference_gives_what_training_gives(options, batch):
             assert torch.allclose(part, other, atol=1e-4, rtol=1e-4)
     for part, kept in zip((EMBEDDING, *SKIPS), before, strict=True):
         assert torch.equal(part, kept)
+
+
+def test_masks_send_gradients_in_the_memory_format_that_convolutions_are_quick_with():
+    features = torch.randn(2, 8, 6, 5).to(memory_format=torch.channels_last).requires_grad_()
+    weights = torch.randn(2, 4, 8)
+    masks = _weigh_channels(features, weights)
+    masks.square().sum().backward()
+    assert features.grad.is_contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        torch.testing.assert_close(_weigh_channels(features, weights), masks.detach())

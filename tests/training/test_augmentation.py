@@ -7,11 +7,13 @@ from models import disc, overlap
 from stacksam.core.fields import LOGIT_OUTSIDE
 from stacksam.training.augmentation import (
     as_neighbour_logits,
+    bend,
     change_contrast,
     choose_ct_window,
     deform,
     flip_and_turn,
     mix_colours,
+    recolour,
     spoil,
 )
 
@@ -136,3 +138,38 @@ def test_masks_without_an_edge_to_spoil(value):
     spoiled = spoil(mask, np.random.default_rng(0))
     assert spoiled.shape == mask.shape
     assert value or not spoiled.any()
+
+
+def test_bending_moves_images_and_labels_alike():
+    mask = disc((64, 64), (30, 34), 15)
+    moved = 0
+    for seed in SEEDS:
+        bent, labels, dark = bend(
+            [mask.astype(np.float32), 7 * mask.astype(int), np.zeros((64, 64), np.float32)],
+            np.random.default_rng(seed),
+        )
+        assert set(np.unique(labels)) == {0, 7}
+        assert overlap(bent > 0.5, labels == 7) > 0.9
+        assert overlap(labels == 7, mask) > 0.5
+        assert bent.dtype == np.float32
+        assert not dark.any()
+        moved += not np.array_equal(labels == 7, mask)
+    assert moved > len(SEEDS) / 2
+
+
+def test_recoloured_objects_keep_their_texture_and_their_number_on_each_slice(image):
+    image = 0.4 + 0.2 * image
+    one, other = disc((64, 64), (20, 20), 9), disc((64, 64), (45, 45), 12)
+    labels = [one + 2 * other, 2 * one]  # the second object lies elsewhere on the next slice
+    shifts = []
+    for seed in SEEDS:
+        first, second = recolour([image, image], labels, np.random.default_rng(seed))
+        inside = disc((64, 64), (45, 45), 6)
+        change = (first - image)[inside]
+        assert np.ptp(change) < 0.01 or first[inside].min() == 0 or first[inside].max() == 1
+        assert change.mean() == pytest.approx((second - image)[20, 20], abs=0.02)
+        far = ~disc((64, 64), (20, 20), 16) & ~disc((64, 64), (45, 45), 19)
+        assert np.abs((first - image)[far]).max() < 0.01
+        shifts.append(change.mean())
+    assert min(shifts) < -0.05
+    assert max(shifts) > 0.05

@@ -60,7 +60,8 @@ def test_better_masks_cost_less():
     truth = square()
     losses = []
     for shift in (0, 1, 2):
-        output = output_of(four(square(2 + shift, 6 + shift)), torch.zeros(1, 4))
+        masks = four(square(2 + shift, 6 + shift))
+        output = output_of(masks, true_iou(2 * masks - 1, truth[:, None]))
         losses.append(total_of(output, truth))
     assert losses[0] < losses[1] < losses[2]
 

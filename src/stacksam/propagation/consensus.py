@@ -15,7 +15,8 @@ import numpy as np
 from stacksam.core.cleanup import CleanUp, clean_mask
 from stacksam.core.masks import box_of
 from stacksam.core.prompts import BoxPrompt
-from stacksam.propagation.propagate import Plan, run_plan
+from stacksam.propagation.plan import Plan
+from stacksam.propagation.propagate import run_plan
 from stacksam.propagation.slice_mask import SliceMask
 from stacksam.propagation.slice_predictor import SlicePredictor
 

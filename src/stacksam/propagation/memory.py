@@ -24,6 +24,7 @@ from stacksam.core.prompts import (
     sample_scribble,
 )
 from stacksam.propagation.field_choice import box_to_field
+from stacksam.propagation.plan import Plan
 from stacksam.propagation.slice_predictor import SCRIBBLE_POINTS, SlicePrediction, SlicePredictor
 from stacksam.sam.predictor import FieldPrompts
 
@@ -39,7 +40,7 @@ def has_memory(predictor: SlicePredictor) -> bool:
 
 def run_memory_plan(
     predictor: SlicePredictor,
-    plan: Any,
+    plan: Plan,
     cancel: Event | None = None,
     *,
     patience: int | None = PATIENCE,
@@ -82,7 +83,7 @@ def run_memory_plan(
                 break
 
 
-def _way(plan: Any, first: int, step: int) -> Iterator[int]:
+def _way(plan: Plan, first: int, step: int) -> Iterator[int]:
     """Slices without keyframes from the first keyframe on, in a direction; an absent one is a wall.
 
     Behind a wall it goes on from the next keyframe.
@@ -102,14 +103,14 @@ def _way(plan: Any, first: int, step: int) -> Iterator[int]:
             yield index
 
 
-def _lies_ahead(plan: Any, index: int, step: int) -> bool:
+def _lies_ahead(plan: Plan, index: int, step: int) -> bool:
     return any((keyframe - index) * step > 0 for keyframe in plan.keyframes)
 
 
 class _Memory:
     """One object's track through the slices of a plan."""
 
-    def __init__(self, predictor: SlicePredictor, plan: Any) -> None:
+    def __init__(self, predictor: SlicePredictor, plan: Plan) -> None:
         self.predictor, self.plan = predictor, plan
         self.shape = predictor.volume.plane_shape(plan.axis)
         model: Any = predictor.model

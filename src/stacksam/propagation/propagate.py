@@ -15,146 +15,17 @@ from functools import partial
 from itertools import chain, islice, pairwise, zip_longest
 from threading import Event
 
-from stacksam.core.masks import Box
-from stacksam.core.prompts import (
-    BoxPrompt,
-    MaskPrompt,
-    PointPrompt,
-    Prompt,
-    PromptSet,
-    ScribblePrompt,
-)
+from stacksam.core.prompts import Prompt
 from stacksam.propagation.belief import WEIGHTS
-from stacksam.propagation.between import Interval, fuse, overlap_of
+from stacksam.propagation.between import Interval, fuse
 from stacksam.propagation.box_limit import confine
 from stacksam.propagation.competition import Contest
 from stacksam.propagation.memory import has_memory, run_memory_plan
+from stacksam.propagation.plan import Plan, has_positive
 from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
+from stacksam.propagation.stop_rule import GAP_LOOKS, StopRule
 
-Progress = Callable[[int, int], None]
 Front = Iterator[tuple[int, SlicePrediction]]
-
-CONFIDENCE_LIMIT = 0.35
-"""A front stops where it is less sure than this; like the other limits chosen on train and val."""
-
-PRESENCE_LIMIT = 0.5
-"""A front stops at once where the model says that the object is not there."""
-
-SCORE_LIMIT = 0.4
-"""A front stops at once where the predicted IoU falls below this."""
-
-GROWTH_LIMIT = 2.0
-"""A front stops at once where the mask is more than so many times as wide as its keyframe's: a
-branch has leaked into what it leads to."""
-
-LIKENESS_LIMIT = 0.0
-"""A front stops at once where grey values look more like the keyframe's surroundings than like its
-object; see `Appearance`."""
-
-GAP_LOOKS = 2
-"""A gap is no longer than so many slices."""
-
-GAP_RADII = 0.5
-"""Nor is it longer than this, in radii of the object; but one slice is always looked over."""
-
-BACK_PRESENCE, BACK_SCORE, BACK_LIKENESS = 0.9, 0.7, 0.3
-"""Behind a gap the object is taken for the same where the model is as sure as this and where"""
-
-BACK_OVERLAP = 0.4
-"""the mask overlaps the last one before the gap by this IoU."""
-
-SENSITIVITY_ODDS = 4.0
-"""From sensitivity 0.5 to 1 the odds of each limit fall by this factor, to 0 they rise by it."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the prompts of one object say about the slices along an axis.
-
-    Attributes
-    ----------
-    axis : int
-    keyframes : dict of slice index to prompts
-        Predicted from their prompts alone, in ascending order.
-    corrections : dict of slice index to prompts
-        Points that refine what arrives from a neighbour.
-    absent : frozenset of int
-        Slices that the user marked as without the object; fronts stop before them.
-    start, stop : int
-        Slices that may be computed.
-    sensitivity : float in [0, 1]
-        How readily a front goes on; 0.5 is what was chosen on train and val.
-    box : (y0, x0, y1, x1) or None
-        Pixels beyond which nothing is handed on, the same on every slice.
-    """
-
-    axis: int
-    keyframes: dict[int, tuple[Prompt, ...]]
-    corrections: dict[int, tuple[Prompt, ...]]
-    absent: frozenset[int]
-    start: int
-    stop: int
-    sensitivity: float = 0.5
-    box: Box | None = None
-
-
-def make_plan(
-    prompts: PromptSet,
-    object_id: int,
-    axis: int,
-    n_slices: int,
-    z_range: tuple[int, int] | None = None,
-    sensitivity: float = 0.5,
-) -> Plan:
-    """Sort an object's prompted slices into keyframes, corrections and absences.
-
-    Parameters
-    ----------
-    prompts : PromptSet
-    object_id, axis, n_slices : int
-    z_range : (start, stop), optional
-        Half-open limits of what is computed; keyframes outside it stay as they are.
-    sensitivity : float in [0, 1]
-
-    Returns
-    -------
-    plan : Plan
-
-    Raises
-    ------
-    ValueError
-        If no slice along the axis says where the object is, the range is empty, or the sensitivity
-        is another number.
-    """
-    if not 0 <= sensitivity <= 1:
-        raise ValueError(f"sensitivity is {sensitivity}; it has to be between 0 and 1")
-    start, stop = (0, n_slices) if z_range is None else (int(z_range[0]), int(z_range[1]))
-    start, stop = max(start, 0), min(stop, n_slices)
-    if start >= stop:
-        raise ValueError(
-            f"z_range {z_range} holds no slice; this axis has slices 0 to {n_slices - 1}"
-        )
-    keyframes, corrections, absent = {}, {}, set()
-    is_first = True  # the slice prompted first is a keyframe even if it has points only
-    ordered = dict.fromkeys(p.index for p in prompts if p.object_id == object_id and p.axis == axis)
-    for index in ordered:
-        here = prompts.on_slice(object_id, index, axis)
-        mask = here[0] if isinstance(here[0], MaskPrompt) else None
-        decides = any(isinstance(p, BoxPrompt | MaskPrompt) for p in here)
-        if mask is not None and mask.is_absent and not _has_positive(here) and not _has_box(here):
-            absent.add(index)
-        elif decides or (is_first and _has_positive(here)):
-            keyframes[index] = here
-            is_first = False
-        else:
-            corrections[index] = here
-    if not keyframes:
-        raise ValueError(
-            f"object {object_id} has no box, mask or positive point along axis {axis}; "
-            "add one first"
-        )
-    ascending = dict(sorted(keyframes.items()))
-    return Plan(axis, ascending, corrections, frozenset(absent), start, stop, float(sensitivity))
 
 
 def run_plan(
@@ -174,7 +45,7 @@ def run_plan(
     index, prediction : int, SlicePrediction
         Each slice at most once. Slices on which the object is absent are left out.
     """
-    for fronts in _Way(predictor, plan, cancel).stages():
+    for fronts in Way(predictor, plan, cancel).stages():
         for front in fronts:
             yield from front
 
@@ -214,7 +85,7 @@ def run_plans(
     ways = []
     for object_id, plan in plans.items():
         cede = partial(contest.ceded, object_id)
-        ways.append(_Way(predictor, plan, cancel, cede).stages())
+        ways.append(Way(predictor, plan, cancel, cede).stages())
     for stage in zip_longest(*ways, fillvalue=()):
         running = [(i, front) for i, fronts in zip(plans, stage, strict=True) for front in fronts]
         while running:
@@ -252,7 +123,7 @@ def run_slice(
         return _predict(predictor, plan, index, plan.keyframes[index])
     if has_memory(predictor):  # what a slice shows depends on all that were seen before it
         return dict(run_memory_plan(predictor, plan, cancel)).get(index)
-    way = _Way(predictor, plan, cancel)
+    way = Way(predictor, plan, cancel)
     low, high = (_next_of(plan.keyframes, index, step) for step in (-1, 1))
     known = {
         edge: _predict(predictor, plan, edge, plan.keyframes[edge])
@@ -274,13 +145,13 @@ def run_slice(
         assert high is not None
         return fuse(arrived[0], arrived[1], (high - index) / (high - low))
     alone = plan.corrections.get(index, ())
-    if not arrived and _has_positive(alone):
+    if not arrived and has_positive(alone):
         return _predict(predictor, plan, index, alone)
     return arrived[0] if arrived else None
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """One object's way through the stack: its fronts, in stages that follow on each other."""
 
     predictor: SlicePredictor
@@ -326,12 +197,12 @@ class _Way:
             current = self._continue(handed, index)
             if current.is_empty:
                 return
-            is_wanted = is_inner or _has_positive(plan.corrections.get(index, ()))
-            if gap and not is_wanted and self._is_back(origin, seen, current):
+            is_wanted = is_inner or has_positive(plan.corrections.get(index, ()))
+            if gap and not is_wanted and self._rule.is_back(origin, seen, current):
                 current = replace(current, key=current.key + b"back", belief=WEIGHTS.start)
-            elif not is_wanted and (gap or not self._goes_on(origin, current)):
+            elif not is_wanted and (gap or not self._rule.goes_on(origin, current)):
                 gap.append(current)
-                if len(gap) > self._longest_gap(seen) or not self._is_unseen(gap[0]):
+                if len(gap) > self._rule.longest_gap(seen) or not self._rule.is_unseen(gap[0]):
                     return
                 continue
             yield from ((found.index, found) for found in gap)
@@ -366,6 +237,10 @@ class _Way:
             interval.key(index, arrived) + b"!" * is_corrected,
             lambda: interval.fill(index, arrived, is_corrected=is_corrected),
         )
+
+    @property
+    def _rule(self) -> StopRule:
+        return StopRule(self.predictor, self.plan.axis, self.plan.sensitivity)
 
     @property
     def _is_cancelled(self) -> bool:
@@ -413,7 +288,7 @@ class _Way:
         """Clicks on slices that no front came to, and what goes on from there."""
         plan = self.plan
         for index in sorted(plan.corrections.keys() - seen):
-            if index in seen or self._is_cancelled or not _has_positive(plan.corrections[index]):
+            if index in seen or self._is_cancelled or not has_positive(plan.corrections[index]):
                 continue
             alone = _predict(self.predictor, plan, index, plan.corrections[index])
             fronts = (self.front(alone, step, _next_of(seen, index, step)) for step in (1, -1))
@@ -425,56 +300,6 @@ class _Way:
     def _continue(self, neighbour: SlicePrediction, index: int) -> SlicePrediction:
         prompts = self.plan.corrections.get(index, ())
         return _predict(self.predictor, self.plan, index, prompts, neighbour)
-
-    def _goes_on(self, origin: SlicePrediction, prediction: SlicePrediction) -> bool:
-        """Whether a front goes on: the model says so, and the object still looks like itself."""
-        is_sure = prediction.confidence >= self._eased(CONFIDENCE_LIMIT)
-        largest = GROWTH_LIMIT / self._ease**0.5 * max(origin.radius, 1.0)
-        return is_sure and prediction.radius <= largest and self._is_seen(origin, prediction)
-
-    def _is_seen(
-        self,
-        origin: SlicePrediction,
-        prediction: SlicePrediction,
-        presence: float = PRESENCE_LIMIT,
-        score: float = SCORE_LIMIT,
-        likeness: float = LIKENESS_LIMIT,
-    ) -> bool:
-        """Whether the model and the grey values say that the object is on a slice."""
-        if prediction.presence < self._eased(presence) or prediction.score < self._eased(score):
-            return False
-        known = origin.appearance
-        if known is None:
-            return True
-        crop = self.predictor.crop(self.plan.axis, prediction.index, prediction.field)
-        return known.likeness(crop, prediction.logits) >= self._eased(likeness)
-
-    def _is_unseen(self, prediction: SlicePrediction) -> bool:
-        """Whether doubt comes from this slice; if it has grown on the way, a gap is no excuse."""
-        return prediction.presence < self._eased(BACK_PRESENCE)
-
-    def _is_back(
-        self, origin: SlicePrediction, seen: SlicePrediction, prediction: SlicePrediction
-    ) -> bool:
-        """Whether what is there behind a gap is surely what was seen before it."""
-        limits = (BACK_PRESENCE, BACK_SCORE, BACK_LIKENESS)
-        if not self._is_seen(origin, prediction, *limits):
-            return False
-        return overlap_of(seen, prediction) >= BACK_OVERLAP
-
-    def _longest_gap(self, seen: SlicePrediction) -> int:
-        """How many slices may be bridged beyond one that the object was seen on."""
-        slices = GAP_RADII * seen.radius / self.predictor.slice_step(self.plan.axis)
-        return max(1, min(GAP_LOOKS, int(slices)))
-
-    @property
-    def _ease(self) -> float:
-        return float(SENSITIVITY_ODDS ** (1 - 2 * self.plan.sensitivity))
-
-    def _eased(self, limit: float) -> float:
-        """A limit whose odds follow from the plan's sensitivity."""
-        ease = self._ease
-        return limit if ease == 1 else limit * ease / (1 - limit + limit * ease)
 
 
 def _predict(
@@ -498,14 +323,6 @@ def _noted(front: Front, seen: set[int]) -> Front:
 def _next_of(indices: Iterable[int], index: int, step: int) -> int | None:
     """The nearest of the indices in a direction."""
     return min((i for i in indices if (i - index) * step > 0), key=lambda i: i * step, default=None)
-
-
-def _has_box(prompts: tuple[Prompt, ...]) -> bool:
-    return any(isinstance(p, BoxPrompt) for p in prompts)
-
-
-def _has_positive(prompts: tuple[Prompt, ...]) -> bool:
-    return any(isinstance(p, PointPrompt | ScribblePrompt) and p.positive for p in prompts)
 
 
 def _is_set(cancel: Event | None) -> bool:

@@ -165,6 +165,9 @@ class MaskDecoder(nn.Module):
 
 def _weigh_channels(features: Tensor, weights: Tensor) -> Tensor:
     """Sums of (B, C, h, w) over C, weighted by (B, M, C)."""
+    if torch.is_grad_enabled():  # gradients keep the features' memory format: channels last
+        sums = features.permute(0, 2, 3, 1).flatten(1, 2) @ weights.transpose(1, 2)
+        return sums.transpose(1, 2).contiguous().unflatten(2, features.shape[-2:])
     return (weights @ features.flatten(2)).unflatten(2, features.shape[-2:])  # (B, M, h, w)
 
 

@@ -84,6 +84,48 @@ def flip_and_turn(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np
     return [np.ascontiguousarray(a[:, ::-1] if is_flipped else a) for a in arrays]
 
 
+def bend(arrays: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """The same random smooth distortion for all (S, S) arrays; only floats are interpolated."""
+    size = arrays[0].shape[0]
+    strength = rng.uniform(0.01, 0.04) * size
+    shifts = [_smooth_field(rng, size, strength) for _ in range(2)]
+    grid = np.mgrid[:size, :size].astype(np.float32)
+    last = size - 1
+    source = [  # mirrored at the edges
+        last - np.abs(last - np.abs(g + shift)) for g, shift in zip(grid, shifts, strict=True)
+    ]
+    nearest = [np.round(s).astype(int) for s in source]
+    return [
+        ndimage.map_coordinates(a, source, order=1)
+        if a.dtype.kind == "f"
+        else a[nearest[0], nearest[1]]
+        for a in arrays
+    ]
+
+
+def recolour(
+    images: list[np.ndarray], labels: list[np.ndarray], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Slices (S, S) of a stack with each labelled object made brighter or darker, its texture kept.
+
+    So contrast between an object and its surroundings is not what one data set made it.
+
+    Parameters
+    ----------
+    images : list of ndarrays of shape (S, S), float32, in [0, 1]
+    labels : list of ndarrays of shape (S, S), int
+        Of these slices; an object has the same number on all.
+    rng : numpy Generator
+    """
+    offsets = rng.normal(0, 0.15, 1 + max(int(x.max()) for x in labels)).astype(np.float32)
+    offsets[0] = 0
+    sigma = rng.uniform(0.4, 1.5)
+    return [
+        np.clip(image + ndimage.gaussian_filter(offsets[x], sigma), 0, 1)
+        for image, x in zip(images, labels, strict=True)
+    ]
+
+
 def deform(
     mask: np.ndarray, image: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -13,15 +13,17 @@ from scipy import ndimage
 
 from stacksam.core.fields import crop_image, crop_labels
 from stacksam.core.masks import box_of, components, largest_component
-from stacksam.core.simulated_prompts import click_on
 from stacksam.core.windows import Window, apply_window
 from stacksam.sam.prompt_encoder import CONTEXT_MAPS, PADDING
 from stacksam.training.augmentation import (
+    bend,
     change_contrast,
     choose_ct_window,
     flip_and_turn,
     mix_colours,
+    recolour,
 )
+from stacksam.training.degradation import degrade
 from stacksam.training.packs import PackedItem
 from stacksam.training.sample_prompts import (
     KINDS,
@@ -29,14 +31,18 @@ from stacksam.training.sample_prompts import (
     PromptedObject,
     clicked_object,
     draw_prompt,
+    first_click,
 )
 from stacksam.training.views import choose_view, click_view, mark_click
 
 SEQUENCE_SHARE = 0.8
 """Of two slices drawn together: the model's own mask of the first is handed to the second."""
 
-CLICK_VIEW_SHARE = 0.25
+CLICK_VIEW_SHARE = 0.3
 """Of single slices: seen from around a click, as the first click on an object is answered."""
+
+BENT_SHARE = 0.15
+RECOLOURED_SHARE = 0.15
 
 
 @dataclass
@@ -179,7 +185,7 @@ class SampleSource:
         size = self.input_size
         click, clicked = None, None
         if is_augmented and not chosen.is_pair and rng.random() < CLICK_VIEW_SHARE:
-            click = click_on(chosen.mask, rng if rng.random() < 0.75 else None)
+            click = first_click(chosen.mask, rng)
             place = click_view(chosen.mask, chosen.aspect, click, rng)
         else:
             place = choose_view(chosen.mask, chosen.aspect, rng, is_augmented)
@@ -194,7 +200,11 @@ class SampleSource:
         ]
         if is_augmented:
             arrays = flip_and_turn(arrays, rng)
-            arrays[:2] = change_contrast(arrays[:2], rng)
+            if click is None and rng.random() < BENT_SHARE:  # a dot might get lost
+                arrays = bend(arrays, rng)
+            if rng.random() < RECOLOURED_SHARE:
+                arrays[:2] = recolour(arrays[:2], [arrays[2], arrays[3]], rng)
+            arrays[:2] = degrade(change_contrast(arrays[:2], rng), rng)
         image, known_image, labels, known_labels, older_labels, mask, dot = arrays
         if click is not None:
             pixels = chosen.mask.sum() * size**2 / (place.height * place.width)

@@ -41,8 +41,9 @@ class _Convolution(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         shape = ([len(weight)], [1, 1], ctx.padding, [1, 1], False, [0, 0], len(weight))
         backward = torch.ops.aten.convolution_backward
-        low = weight.to(gradient.dtype)
-        to_x = backward(gradient, x, low, *shape, [True, False, False])[0]
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        turned = weight.flip(2, 3).to(gradient.dtype)
+        to_x = F.conv2d(gradient, turned, None, 1, ctx.padding, 1, len(weight))
         wide = gradient.float()
         to_weight = backward(wide, x.float(), weight, *shape, [False, True, False])[1]
         return to_x, to_weight, wide.sum((0, 2, 3)), None

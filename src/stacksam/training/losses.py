@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stacksam.sam.mask_decoder import DecoderOutput
 
-BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 1.0, 1.0
+BCE_WEIGHT, DICE_WEIGHT, IOU_WEIGHT, PRESENCE_WEIGHT = 3.0, 1.0, 4.0, 1.0
 ABSENT_WEIGHT = 1.0
 
 

@@ -28,6 +28,9 @@ SPOILED_SHARE = 0.3
 TIGHT_BOXES, SLOPPY_BOXES = 0.55, 0.27
 """Shares of boxes that touch the object, and of ones a little off; the rest is drawn loosely."""
 
+CENTRED_SHARE = 0.5
+"""Of first clicks: in the middle of the object, where people aim."""
+
 NEGATIVE_NEIGHBOURS_SHARE = 0.15
 """Of boxes and of masks of neighbouring slices: with other objects marked as such."""
 
@@ -142,6 +145,11 @@ def draw_prompt(
     return made
 
 
+def first_click(mask: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """A click (y, x) on an object: on its innermost pixel, or anywhere, rather inside."""
+    return click_on(mask, None if rng.random() < CENTRED_SHARE else rng)
+
+
 def clicked_object(mask: np.ndarray, dot: np.ndarray, unseen: float) -> PromptedObject | None:
     """An object with one click on it; None where too little of it is seen.
 
@@ -218,8 +226,8 @@ def _add_clicks(
     count = {"click": 1, "clicks": int(rng.integers(1, 4)), "scribble": int(rng.integers(4, 9))}[
         kind
     ]
-    for _ in range(count):
-        y, x = click_on(truth, rng if rng.random() < 0.75 else None)
+    for number in range(count):
+        y, x = click_on(truth, rng) if number else first_click(truth, rng)
         made.points_xy.append((x, y))
         made.labels.append(POSITIVE)
     for _ in range(int(rng.integers(1, 3)) if kind == "clicks" else 0):
