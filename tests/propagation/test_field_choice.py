@@ -10,8 +10,10 @@ from stacksam.propagation.field_choice import (
     CLICK_SCALES,
     IMPLAUSIBLE,
     box_to_field,
+    centrality,
     click_fields,
     clicked_box,
+    clicked_part,
     corrected_field,
     expected_overlaps,
     grown,
@@ -131,3 +133,24 @@ def test_a_sure_mask_needs_no_agreement():
     masks = np.stack([blob(64, 12), blob(64, 24), blob(64, 25)])
     (expected,) = expected_overlaps([(masks, field, np.array([0.98, 0.4, 0.4]))], [(31.5, 31.5)])
     assert np.argmax(expected) == 0
+
+
+def test_a_click_is_as_central_as_it_is_far_from_the_edge():
+    disc, field = blob(64, 20), Field(0, 0, 64, 64)
+
+    def central(*clicks):
+        return centrality(clicked_part(disc, field, list(clicks)), field, list(clicks))
+
+    assert central((31.5, 31.5)) == 1
+    assert 0.4 < central((31.5, 21.5)) < 0.65
+    assert 0 < central((31.5, 13.0)) < 0.2
+    assert central((31.5, 13.0), (31.5, 31.5)) == 1
+    assert central((2.0, 2.0)) == 0
+
+
+def test_of_two_masks_that_are_as_good_the_one_around_the_click_is_expected_to_do_better():
+    field = Field(0, 0, 64, 64)
+    around, beside = blob(64, 10), np.roll(blob(64, 12), 11, axis=1)
+    scores = np.array([0.8, 0.8])
+    (expected,) = expected_overlaps([(np.stack([beside, around]), field, scores)], [(31.5, 31.5)])
+    assert np.argmax(expected) == 1

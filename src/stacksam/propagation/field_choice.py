@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from stacksam.core.fields import Field, field_around, logits_box, move_logits
-from stacksam.core.masks import box_of, component_at
+from stacksam.core.masks import box_of, component_at, edge_distance
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
@@ -27,6 +27,9 @@ TINY_FILL = 0.12
 
 CERTAINTY = 6.0
 """Power of a candidate's score in its weight; chosen on train and val."""
+
+CENTRED = 0.3
+"""Power of a click's centrality, as people click in the middle of what they mean; chosen so too."""
 
 
 def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: float) -> list[Field]:
@@ -66,10 +69,45 @@ def plausibility(box: Cells | None, size: int) -> float:
     return IMPLAUSIBLE ** (int(is_cut) + int(_is_tiny(box, size)))
 
 
+def clicked_part(logits: np.ndarray, field: Field, clicks: list[Point]) -> np.ndarray:
+    """The parts of a mask (h, w) that clicks are on, bool."""
+    spots = _spots(field, clicks, logits.shape[0])
+    return np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots])
+
+
 def clicked_box(logits: np.ndarray, field: Field, clicks: list[Point]) -> Cells | None:
     """Half-open box, in cells, of the parts of a mask that clicks are on."""
-    spots = [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), logits.shape[0])]
-    return box_of(np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots]))
+    return box_of(clicked_part(logits, field, clicks))
+
+
+def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
+    """Distance of the most central click to the part's edge, relative to the innermost cell's.
+
+    Parameters
+    ----------
+    part : ndarray of shape (h, w), bool
+        Of `clicked_part`.
+    field : Field
+    clicks : list of (y, x)
+
+    Returns
+    -------
+    centrality : float in [0, 1]
+        A click may be a cell off.
+    """
+    distance, (y0, x0) = edge_distance(part)
+    if not distance.size:
+        return 0.0
+    nearest = 0.0
+    for y, x in _spots(field, clicks, part.shape[0]):
+        row, column = round(y) - y0, round(x) - x0
+        around = distance[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        nearest = max(nearest, float(around.max(initial=0)))
+    return nearest / float(distance.max())
+
+
+def _spots(field: Field, clicks: list[Point], size: int) -> list[Point]:
+    return [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
 
 
 def _is_tiny(box: Cells | None, size: int) -> bool:
@@ -83,7 +121,8 @@ def expected_overlaps(
     """How well each candidate would do if any of them were meant, by their scores.
 
     The score of a mask tells little about masks in other fields; a mask that agrees with most of
-    what all fields propose is the better guess (minimum Bayes risk).
+    what all fields propose is the better guess (minimum Bayes risk), more so if a click is in the
+    middle of it.
 
     Parameters
     ----------
@@ -94,9 +133,10 @@ def expected_overlaps(
     Returns
     -------
     overlaps : list of ndarray of shape (M,)
-        Expected IoU in [0, 1].
+        Expected IoU, lowered where a click is off the middle, in [0, 1].
     """
-    boxes = [[clicked_box(x, field, clicks) for x in logits] for logits, field, _ in looks]
+    parts = [[clicked_part(x, field, clicks) for x in logits] for logits, field, _ in looks]
+    boxes = [[box_of(part) for part in found] for found in parts]
     size = looks[0][0].shape[-1]
     weights = [
         np.maximum(scores, 1e-3) ** CERTAINTY * [plausibility(box, size) for box in found]
@@ -109,8 +149,9 @@ def expected_overlaps(
         if one != other:
             expected[other] += weights[one] @ overlaps
     total = sum(float(w.sum()) for w in weights)
-    for overlap, found in zip(expected, boxes, strict=True):
+    for (_, field, _), overlap, found, there in zip(looks, expected, boxes, parts, strict=True):
         overlap *= np.where([_is_tiny(box, size) for box in found], IMPLAUSIBLE, 1.0) / total
+        overlap *= [(0.05 + 0.95 * centrality(part, field, clicks)) ** CENTRED for part in there]
     return expected
 
 
