@@ -146,6 +146,8 @@ def test_a_click_is_as_central_as_it_is_far_from_the_edge():
     assert 0 < central((31.5, 13.0)) < 0.2
     assert central((31.5, 13.0), (31.5, 31.5)) == 1
     assert central((2.0, 2.0)) == 0
+    assert central((31.5, 13.0), (2.0, 2.0)) == central((31.5, 13.0))
+    assert central((31.5, 13.0), (60.0, 60.0)) == central((31.5, 13.0))
 
 
 def test_of_two_masks_that_are_as_good_the_one_around_the_click_is_expected_to_do_better():

@@ -31,6 +31,9 @@ CERTAINTY = 6.0
 CENTRED = 0.3
 """Power of a click's centrality, as people click in the middle of what they mean; chosen so too."""
 
+OFF_CENTRE = 0.05
+"""What a mask counts for, before that power, that no click is on."""
+
 
 def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: float) -> list[Field]:
     """Fields from close to far in which clicked objects of any size are seen well in one.
@@ -83,6 +86,8 @@ def clicked_box(logits: np.ndarray, field: Field, clicks: list[Point]) -> Cells 
 def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
     """Distance of the most central click to the part's edge, relative to the innermost cell's.
 
+    Clicks are taken to be a cell off at worst.
+
     Parameters
     ----------
     part : ndarray of shape (h, w), bool
@@ -93,7 +98,7 @@ def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
     Returns
     -------
     centrality : float in [0, 1]
-        A click may be a cell off.
+        0 where the part is empty.
     """
     distance, (y0, x0) = edge_distance(part)
     if not distance.size:
@@ -101,7 +106,8 @@ def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
     nearest = 0.0
     for y, x in _spots(field, clicks, part.shape[0]):
         row, column = round(y) - y0, round(x) - x0
-        around = distance[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+        rows, columns = (slice(max(k - 1, 0), max(k + 2, 0)) for k in (row, column))
+        around = distance[rows, columns]
         nearest = max(nearest, float(around.max(initial=0)))
     return nearest / float(distance.max())
 
@@ -151,7 +157,8 @@ def expected_overlaps(
     total = sum(float(w.sum()) for w in weights)
     for (_, field, _), overlap, found, there in zip(looks, expected, boxes, parts, strict=True):
         overlap *= np.where([_is_tiny(box, size) for box in found], IMPLAUSIBLE, 1.0) / total
-        overlap *= [(0.05 + 0.95 * centrality(part, field, clicks)) ** CENTRED for part in there]
+        central = np.array([centrality(part, field, clicks) for part in there])
+        overlap *= (OFF_CENTRE + (1 - OFF_CENTRE) * central) ** CENTRED
     return expected
 
 
