@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stacksam.core.fields import Field
+from stacksam.core.masks import box_of
 from stacksam.propagation.field_choice import (
     CLICK_SCALES,
     IMPLAUSIBLE,
     box_to_field,
     centrality,
     click_fields,
-    clicked_box,
     clicked_part,
     corrected_field,
     expected_overlaps,
@@ -33,7 +33,8 @@ def logits_with(y0, x0, y1, x1, size=32):
 
 
 def plausibility_of(logits, field, clicks):
-    return plausibility(clicked_box(logits, field, clicks), len(logits))
+    spots = [tuple(spot) for spot in field.to_field(np.array(clicks), len(logits))]
+    return plausibility(box_of(clicked_part(logits, spots)), len(logits))
 
 
 @given(st.floats(0, 299), st.floats(0, 899), st.sampled_from([0.5, 1.0, 4.0]))
@@ -136,10 +137,10 @@ def test_a_sure_mask_needs_no_agreement():
 
 
 def test_a_click_is_as_central_as_it_is_far_from_the_edge():
-    disc, field = blob(64, 20), Field(0, 0, 64, 64)
+    disc = blob(64, 20)
 
-    def central(*clicks):
-        return centrality(clicked_part(disc, field, list(clicks)), field, list(clicks))
+    def central(*spots):
+        return centrality(clicked_part(disc, list(spots)), list(spots))
 
     assert central((31.5, 31.5)) == 1
     assert 0.4 < central((31.5, 21.5)) < 0.65

@@ -63,8 +63,8 @@ def click_fields(clicks: list[Point], plane_shape: tuple[int, int], aspect: floa
 
 
 def plausibility(box: Cells | None, size: int) -> float:
-    """Factor in (0, 1] on the score of a mask of which `clicked_box` tells: low if no click is on
-    it, or if its scale is off.
+    """Factor in (0, 1] on the score of a mask, from the box of its `clicked_part`: low if no click
+    is on it, or if its scale is off.
     """
     if box is None:
         return IMPLAUSIBLE**3
@@ -72,18 +72,12 @@ def plausibility(box: Cells | None, size: int) -> float:
     return IMPLAUSIBLE ** (int(is_cut) + int(_is_tiny(box, size)))
 
 
-def clicked_part(logits: np.ndarray, field: Field, clicks: list[Point]) -> np.ndarray:
-    """The parts of a mask (h, w) that clicks are on, bool."""
-    spots = _spots(field, clicks, logits.shape[0])
+def clicked_part(logits: np.ndarray, spots: list[Point]) -> np.ndarray:
+    """The parts of a mask (h, w) that spots (y, x), in its cells, are on, bool."""
     return np.logical_or.reduce([component_at(logits > 0, spot) for spot in spots])
 
 
-def clicked_box(logits: np.ndarray, field: Field, clicks: list[Point]) -> Cells | None:
-    """Half-open box, in cells, of the parts of a mask that clicks are on."""
-    return box_of(clicked_part(logits, field, clicks))
-
-
-def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
+def centrality(part: np.ndarray, spots: list[Point]) -> float:
     """Distance of the most central click to the part's edge, relative to the innermost cell's.
 
     Clicks are taken to be a cell off at worst.
@@ -92,8 +86,8 @@ def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
     ----------
     part : ndarray of shape (h, w), bool
         Of `clicked_part`.
-    field : Field
-    clicks : list of (y, x)
+    spots : list of (y, x)
+        Clicks in its cells.
 
     Returns
     -------
@@ -104,16 +98,12 @@ def centrality(part: np.ndarray, field: Field, clicks: list[Point]) -> float:
     if not distance.size:
         return 0.0
     nearest = 0.0
-    for y, x in _spots(field, clicks, part.shape[0]):
+    for y, x in spots:
         row, column = round(y) - y0, round(x) - x0
         rows, columns = (slice(max(k - 1, 0), max(k + 2, 0)) for k in (row, column))
         around = distance[rows, columns]
         nearest = max(nearest, float(around.max(initial=0)))
     return nearest / float(distance.max())
-
-
-def _spots(field: Field, clicks: list[Point], size: int) -> list[Point]:
-    return [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
 
 
 def _is_tiny(box: Cells | None, size: int) -> bool:
@@ -141,9 +131,16 @@ def expected_overlaps(
     overlaps : list of ndarray of shape (M,)
         Expected IoU, lowered where a click is off the middle, in [0, 1].
     """
-    parts = [[clicked_part(x, field, clicks) for x in logits] for logits, field, _ in looks]
-    boxes = [[box_of(part) for part in found] for found in parts]
     size = looks[0][0].shape[-1]
+    spots = [
+        [(float(y), float(x)) for y, x in field.to_field(np.array(clicks), size)]
+        for _, field, _ in looks
+    ]
+    parts = [
+        [clicked_part(x, there) for x in logits]
+        for (logits, _, _), there in zip(looks, spots, strict=True)
+    ]
+    boxes = [[box_of(part) for part in found] for found in parts]
     weights = [
         np.maximum(scores, 1e-3) ** CERTAINTY * [plausibility(box, size) for box in found]
         for (_, _, scores), found in zip(looks, boxes, strict=True)
@@ -155,9 +152,9 @@ def expected_overlaps(
         if one != other:
             expected[other] += weights[one] @ overlaps
     total = sum(float(w.sum()) for w in weights)
-    for (_, field, _), overlap, found, there in zip(looks, expected, boxes, parts, strict=True):
+    for overlap, found, kept, there in zip(expected, boxes, parts, spots, strict=True):
         overlap *= np.where([_is_tiny(box, size) for box in found], IMPLAUSIBLE, 1.0) / total
-        central = np.array([centrality(part, field, clicks) for part in there])
+        central = np.array([centrality(part, there) for part in kept])
         overlap *= (OFF_CENTRE + (1 - OFF_CENTRE) * central) ** CENTRED
     return expected
 

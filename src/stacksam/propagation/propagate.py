@@ -186,6 +186,7 @@ class Way:
         Any other one looks on over a short gap, whose slices are kept if the object comes back.
         """
         plan, index, current = self.plan, origin.index, origin
+        rule = StopRule(self.predictor, plan.axis, plan.sensitivity)
         seen, gap = origin, list[SlicePrediction]()
         while True:
             index += step
@@ -198,11 +199,11 @@ class Way:
             if current.is_empty:
                 return
             is_wanted = is_inner or has_positive(plan.corrections.get(index, ()))
-            if gap and not is_wanted and self._rule.is_back(origin, seen, current):
+            if gap and not is_wanted and rule.is_back(origin, seen, current):
                 current = replace(current, key=current.key + b"back", belief=WEIGHTS.start)
-            elif not is_wanted and (gap or not self._rule.goes_on(origin, current)):
+            elif not is_wanted and (gap or not rule.goes_on(origin, current)):
                 gap.append(current)
-                if len(gap) > self._rule.longest_gap(seen) or not self._rule.is_unseen(gap[0]):
+                if len(gap) > rule.longest_gap(seen) or not rule.is_unseen(gap[0]):
                     return
                 continue
             yield from ((found.index, found) for found in gap)
@@ -237,10 +238,6 @@ class Way:
             interval.key(index, arrived) + b"!" * is_corrected,
             lambda: interval.fill(index, arrived, is_corrected=is_corrected),
         )
-
-    @property
-    def _rule(self) -> StopRule:
-        return StopRule(self.predictor, self.plan.axis, self.plan.sensitivity)
 
     @property
     def _is_cancelled(self) -> bool:

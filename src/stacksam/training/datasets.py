@@ -42,7 +42,10 @@ CLICK_VIEW_SHARE = 0.3
 """Of single slices: seen from around a click, as the first click on an object is answered."""
 
 BENT_SHARE = 0.15
+"""Of samples that are not seen from around a click: smoothly distorted."""
+
 RECOLOURED_SHARE = 0.15
+"""Of samples: with each labelled object brighter or darker."""
 
 
 @dataclass
