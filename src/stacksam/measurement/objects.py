@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from stacksam.core.cancelling import is_cancelled
 from stacksam.core.volume import Volume
 from stacksam.measurement.grids import Grid, grid_of
 from stacksam.measurement.shapes import (
@@ -114,7 +115,7 @@ def measure_labels(
     extents = _find_objects(stack, grid)
     rows = []
     for done, label in enumerate(sorted(extents), start=1):
-        if cancel is not None and cancel.is_set():
+        if is_cancelled(cancel):
             break
         rows.append(_row(label, names.get(label, ""), extents[label], stack, grid, volume))
         if progress is not None:

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from stacksam.core.fields import Field, move_logits
 from stacksam.propagation.belief import belief_of
-from stacksam.propagation.slice_predictor import SlicePrediction
+from stacksam.propagation.slice_prediction import SlicePrediction
 
 FUSED_LOGIT_LIMIT = 6.0
 """Logits are clipped before they are fused, so that an overconfident front cannot win alone."""

@@ -10,7 +10,7 @@ import numpy as np
 from stacksam.core.fields import LOGIT_OUTSIDE
 from stacksam.core.masks import Box
 from stacksam.propagation.slice_mask import SliceMask
-from stacksam.propagation.slice_predictor import SlicePrediction
+from stacksam.propagation.slice_prediction import SlicePrediction
 
 
 def pixels_in(yxyx: tuple[float, float, float, float], plane_shape: tuple[int, int]) -> Box:

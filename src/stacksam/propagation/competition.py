@@ -20,7 +20,8 @@ from stacksam.core.fields import crop_labels, paste_logits
 from stacksam.core.masks import Box, as_slices, common_box, window_of
 from stacksam.propagation.belief import belief_of
 from stacksam.propagation.slice_mask import SliceMask
-from stacksam.propagation.slice_predictor import HANDED_LOGIT, SlicePrediction
+from stacksam.propagation.slice_prediction import SlicePrediction
+from stacksam.propagation.slice_predictor import HANDED_LOGIT
 
 Found = Mapping[int, SliceMask]
 

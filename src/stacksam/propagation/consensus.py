@@ -12,6 +12,7 @@ from threading import Event
 
 import numpy as np
 
+from stacksam.core.cancelling import is_cancelled
 from stacksam.core.cleanup import CleanUp, clean_mask
 from stacksam.core.masks import box_of
 from stacksam.core.prompts import BoxPrompt
@@ -92,7 +93,7 @@ def agree(
     votes = stack.astype(np.uint8)
     for axis in (a for a in range(3) if a != plan.axis):
         _add_votes(predictor, plan, region, stack, axis, votes, cancel)
-    if cancel is not None and cancel.is_set():
+    if is_cancelled(cancel):
         return dict(found)
     kept = plan.keyframes.keys() | plan.corrections.keys()
     return _as_masks(found, region, votes >= NEEDED_VOTES, kept)

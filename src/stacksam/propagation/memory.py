@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from stacksam.core.cancelling import is_cancelled
 from stacksam.core.prompts import (
     BoxPrompt,
     MaskPrompt,
@@ -25,7 +26,8 @@ from stacksam.core.prompts import (
 )
 from stacksam.propagation.field_choice import box_to_field
 from stacksam.propagation.plan import Plan
-from stacksam.propagation.slice_predictor import SCRIBBLE_POINTS, SlicePrediction, SlicePredictor
+from stacksam.propagation.slice_prediction import SlicePrediction
+from stacksam.propagation.slice_predictor import SCRIBBLE_POINTS, SlicePredictor
 from stacksam.sam.predictor import FieldPrompts
 
 PATIENCE = 7
@@ -65,14 +67,14 @@ def run_memory_plan(
     """
     memory = _Memory(predictor, plan)
     for index, prompts in plan.keyframes.items():
-        if _is_set(cancel):
+        if is_cancelled(cancel):
             return
         yield index, memory.show(index, prompts)
     first, last = min(plan.keyframes), max(plan.keyframes)
     for step, outermost in ((1, last), (-1, first)):
         absent = 0
         for index in _way(plan, first, step):
-            if _is_set(cancel):
+            if is_cancelled(cancel):
                 return
             found = memory.follow(index, is_reverse=step < 0)
             if not found.is_empty:
@@ -174,7 +176,3 @@ class _Memory:
             is_positive=tuple(signs),
             box_yxyx=None if box is None else box_to_field(box, self.field, size),
         )
-
-
-def _is_set(cancel: Event | None) -> bool:
-    return cancel is not None and cancel.is_set()

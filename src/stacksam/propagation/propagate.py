@@ -15,6 +15,7 @@ from functools import partial
 from itertools import chain, islice, pairwise, zip_longest
 from threading import Event
 
+from stacksam.core.cancelling import is_cancelled
 from stacksam.core.prompts import Prompt
 from stacksam.propagation.belief import WEIGHTS
 from stacksam.propagation.between import Interval, fuse
@@ -22,7 +23,8 @@ from stacksam.propagation.box_limit import confine
 from stacksam.propagation.competition import Contest
 from stacksam.propagation.memory import has_memory, run_memory_plan
 from stacksam.propagation.plan import Plan, has_positive
-from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
+from stacksam.propagation.slice_prediction import SlicePrediction
+from stacksam.propagation.slice_predictor import SlicePredictor
 from stacksam.propagation.stop_rule import GAP_LOOKS, StopRule
 
 Front = Iterator[tuple[int, SlicePrediction]]
@@ -136,7 +138,7 @@ def run_slice(
     arrived = []
     for origin in known.values():
         arrived += way.arriving(origin, index, is_inner=interval is not None)
-    if _is_set(cancel):
+    if is_cancelled(cancel):
         return None
     if interval is not None and plan.start <= index < plan.stop:
         return way.filled(interval, index, arrived)
@@ -241,7 +243,7 @@ class Way:
 
     @property
     def _is_cancelled(self) -> bool:
-        return _is_set(self.cancel)
+        return is_cancelled(self.cancel)
 
     def _keyframes(self, edges: list[SlicePrediction]) -> Front:
         """The keyframes in ascending order, which are also written down."""
@@ -320,7 +322,3 @@ def _noted(front: Front, seen: set[int]) -> Front:
 def _next_of(indices: Iterable[int], index: int, step: int) -> int | None:
     """The nearest of the indices in a direction."""
     return min((i for i in indices if (i - index) * step > 0), key=lambda i: i * step, default=None)
-
-
-def _is_set(cancel: Event | None) -> bool:
-    return cancel is not None and cancel.is_set()

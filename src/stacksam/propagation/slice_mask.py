@@ -11,7 +11,7 @@ import numpy as np
 
 from stacksam.core.cleanup import CleanUp, clean_mask
 from stacksam.core.masks import Box, box_of, window_of
-from stacksam.propagation.slice_predictor import SlicePrediction
+from stacksam.propagation.slice_prediction import SlicePrediction
 
 
 @dataclass(frozen=True)

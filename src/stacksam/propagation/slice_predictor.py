@@ -7,7 +7,6 @@ remembered: asking again costs nothing, and after an edit only what depends on i
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +20,6 @@ from stacksam.core.fields import (
     field_around,
     logits_box,
     move_logits,
-    paste_logits,
 )
 from stacksam.core.freed_memory import give_back_freed_memory
 from stacksam.core.masks import box_of
@@ -38,7 +36,7 @@ from stacksam.core.volume import Volume
 from stacksam.core.windows import Window, apply_window, to_grey
 from stacksam.io.embedding_store import MemoryStore
 from stacksam.propagation.appearance import Appearance, context_maps
-from stacksam.propagation.belief import WEIGHTS, as_confidence, carry_belief
+from stacksam.propagation.belief import WEIGHTS, carry_belief
 from stacksam.propagation.field_choice import (
     Box,
     box_to_field,
@@ -47,6 +45,7 @@ from stacksam.propagation.field_choice import (
     expected_overlaps,
     grown,
 )
+from stacksam.propagation.slice_prediction import SlicePrediction
 from stacksam.sam.compact_encoder import Embedding
 from stacksam.sam.kept_embeddings import encode_once
 from stacksam.sam.predictor import FieldPrediction, FieldPrompts, Predictor
@@ -74,73 +73,6 @@ PREDICTION_BUDGET = 256 * 2**20
 DECODINGS_PER_SWEEP = 32
 """So often freed memory is given back: often enough to stay below 50 MB of it, and too seldom to
 be felt."""
-
-
-@dataclass(frozen=True)
-class SlicePrediction:
-    """The object on one slice.
-
-    Attributes
-    ----------
-    key : bytes
-        Digest of everything the prediction follows from.
-    index : int
-    plane_shape : (height, width)
-    field : Field
-    logits : ndarray of shape (h, w), float32
-        In the field.
-    score : float
-        Predicted IoU in [0, 1].
-    presence : float
-        Probability that the object is on the slice.
-    candidates : tuple of (logits, score)
-        Up to three masks for an ambiguous prompt, the shown one first.
-    given : ndarray of shape (height, width), bool, or None
-        The mask that the user gave, which is honoured exactly.
-    appearance : Appearance or None
-        What the object is known to look like from here on.
-    belief : float
-        In the mask, in log odds, for fronts that go on from here; see `propagation.belief`.
-    is_handed : bool
-        Whether the slice shows what its neighbour handed on, with nothing said by the user.
-    """
-
-    key: bytes
-    index: int
-    plane_shape: tuple[int, int]
-    field: Field
-    logits: np.ndarray
-    score: float
-    presence: float
-    candidates: tuple[tuple[np.ndarray, float], ...] = ()
-    given: np.ndarray | None = None
-    appearance: Appearance | None = None
-    belief: float = WEIGHTS.start
-    is_handed: bool = False
-
-    @property
-    def mask(self) -> np.ndarray:
-        """A new ndarray of shape `plane_shape`, bool."""
-        if self.given is not None:
-            return self.given.copy()
-        return paste_logits(self.logits, self.field, self.plane_shape) > 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no pixel belongs to the object."""
-        shown = self.field.visible(self.logits) > 0 if self.given is None else self.given
-        return not shown.any()
-
-    @property
-    def radius(self) -> float:
-        """Of a disc as large as the mask, in pixel widths."""
-        cells = np.count_nonzero(self.field.visible(self.logits) > 0)
-        return self.field.width / len(self.logits) * math.sqrt(cells / math.pi)
-
-    @property
-    def confidence(self) -> float:
-        """In [0, 1]: how much of the mask is right, as far as one can tell."""
-        return as_confidence(self.belief) if self.is_handed else self.score * self.presence
 
 
 @dataclass(frozen=True)
@@ -177,7 +109,7 @@ class SlicePredictor:
             lambda image: image if self._is_in_volume(image) else image.copy(),
         )
         self.predictions: MemoryStore[SlicePrediction] = MemoryStore(
-            PREDICTION_BUDGET, _prediction_bytes, _kept_prediction
+            PREDICTION_BUDGET, lambda found: found.nbytes, SlicePrediction.kept
         )
         self.decoded = self._swept = 0
         how = (model.fingerprint, str(getattr(model, "dtype", "")))
@@ -487,21 +419,6 @@ def without_growth(logits: np.ndarray) -> np.ndarray:
     inside = logits[0][logits[0] > 0]
     shift = min(GROWTH, float(np.quantile(inside, GROWN_SHARE))) if inside.size else 0.0
     return logits - np.float32(shift)
-
-
-def _kept_prediction(prediction: SlicePrediction) -> SlicePrediction:
-    """The same without what it does not need, such as the network's fourth mask."""
-    shown, others = prediction.logits, [logits for logits, _ in prediction.candidates[1:]]
-    kept = np.stack([shown, *others])
-    scores = [score for _, score in prediction.candidates]
-    candidates = tuple(zip(kept, scores, strict=False))
-    return replace(prediction, logits=kept[0], candidates=candidates)
-
-
-def _prediction_bytes(prediction: SlicePrediction) -> int:
-    """Of the shown mask, which is also the first candidate, the others and the small parts."""
-    given = 0 if prediction.given is None else prediction.given.nbytes
-    return 2048 + given + prediction.logits.nbytes * max(1, len(prediction.candidates))
 
 
 def _embedding_bytes(embedding: Embedding) -> int:

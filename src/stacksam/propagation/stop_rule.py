@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stacksam.propagation.between import overlap_of
-from stacksam.propagation.slice_predictor import SlicePrediction, SlicePredictor
+from stacksam.propagation.slice_prediction import SlicePrediction
+from stacksam.propagation.slice_predictor import SlicePredictor
 
 CONFIDENCE_LIMIT = 0.35
 """A front stops where it is less sure than this; like the other limits chosen on train and val."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
 
+from stacksam.core.cancelling import is_cancelled
 from stacksam.core.errors import StackSAMError, WriteError
 from stacksam.sam.checksums import check_file
 
@@ -155,7 +156,7 @@ def _save(
             done += len(chunk)
             if progress:
                 progress(done, total)
-            if cancel is not None and cancel.is_set():
+            if is_cancelled(cancel):
                 raise DownloadCancelled(
                     f"the download of {part.stem} was stopped; what has arrived is kept"
                 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Event
 
+from stacksam.core.cancelling import is_cancelled
 from stacksam.core.cleanup import CleanUp
 from stacksam.core.masks import Box
 from stacksam.core.prompts import Prompt, PromptSet
@@ -260,7 +261,7 @@ class PropagationJob:
             self.predictor.sweep()
         self._count(object_id, decoded)
         for object_id, task in self.tasks.items():
-            if cancel is not None and cancel.is_set():
+            if is_cancelled(cancel):
                 return
             decoded = self.predictor.decoded
             for index, found in self._finish_object(object_id, task.plan, cancel):
