@@ -41,10 +41,10 @@ SEQUENCE_SHARE = 0.8
 CLICK_VIEW_SHARE = 0.3
 """Of single slices: seen from around a click, as the first click on an object is answered."""
 
-BENT_SHARE = 0.15
+BENT_SHARE = 0.08
 """Of samples that are not seen from around a click: smoothly distorted."""
 
-RECOLOURED_SHARE = 0.15
+RECOLOURED_SHARE = 0.08
 """Of samples: with each labelled object brighter or darker."""
 
 

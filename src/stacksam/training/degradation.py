@@ -14,13 +14,13 @@ def degrade(images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarr
     In the order in which it happens: optics and sampling, detector, file.
     """
     stack = np.stack(images).astype(np.float32)
-    if rng.random() < 0.12:
+    if rng.random() < 0.06:
         stack = sample_coarsely(stack, rng)
-    if rng.random() < 0.1:
+    if rng.random() < 0.025:
         stack = add_photon_noise(stack, rng)
-    if rng.random() < 0.05:
+    if rng.random() < 0.025:
         stack = add_stripes(stack, rng)
-    if rng.random() < 0.08:
+    if rng.random() < 0.04:
         stack = compress(stack, rng.uniform(0.04, 0.2))
     return list(np.clip(stack, 0, 1).astype(np.float32))
 
